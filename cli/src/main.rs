@@ -1,0 +1,2 @@
+//! lanai
+fn main() {}
