@@ -1,1 +1,2 @@
 //! lanai-crdt
+pub mod text;
