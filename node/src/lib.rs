@@ -1,1 +1,2 @@
 //! lanai-node
+pub mod home;
