@@ -6,4 +6,5 @@
 #![warn(missing_docs)]
 
 pub mod control;
+pub mod gossip;
 pub mod lock;
