@@ -65,7 +65,11 @@ fn write_with<T: Serialize + ?Sized, F: Formatter>(
 struct Visible<F>(F);
 
 impl<F: Formatter> Formatter for Visible<F> {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, w: &mut W, text: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        w: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_unseen(c)) {
             let (before, after) = rest.split_at(at);

@@ -91,9 +91,8 @@ pub fn parse_day(text: &str) -> Option<i64> {
 /// `2001-03-12`, or [`UNCLEAR`].
 #[must_use]
 pub fn day(seconds: i64) -> String {
-    date_of(seconds).map_or_else(|| UNCLEAR.into(), |d| {
-        format!("{:04}-{:02}-{:02}", d.year, d.month, d.day)
-    })
+    date_of(seconds)
+        .map_or_else(|| UNCLEAR.into(), |d| format!("{:04}-{:02}-{:02}", d.year, d.month, d.day))
 }
 
 /// `2001-03-12 14:05 UTC`, or [`UNCLEAR`].
