@@ -36,7 +36,6 @@ use crate::ui::{ColourChoice, UiOptions, Verbosity};
     name = "lanai",
     version,
     about,
-    propagate_version = true,
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -63,8 +62,8 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Directory where everything is kept [default: the user's data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "LANAI_HOME", hide_env_values = true)]
+    /// Directory where everything is kept [default: LANAI_HOME, or the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Answer in JSON, for programs
     #[arg(long, global = true)]
@@ -252,7 +251,7 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in help.lines().filter_map(|l| l.strip_prefix("  ")) {
                 let Some(start) = line.find("lanai ") else { continue };
-                let line = line[start..].split("   ").next().unwrap_or_default();
+                let line = line[start..].split("  ").next().unwrap_or_default();
                 let line = line.split([';', '<', '>', '|', '&']).next().unwrap_or_default().trim();
                 let args = shell_words(line);
                 let parsed = Cli::try_parse_from(&args);
@@ -263,18 +262,23 @@ mod tests {
         assert!(checked > 40, "{checked}");
     }
 
+    /// Splits as a shell does, as far as the examples need it.
     fn shell_words(line: &str) -> Vec<String> {
-        let mut words = vec![String::new()];
+        let mut words = Vec::new();
+        let mut word = None;
         let mut quote = None;
         for c in line.chars() {
             match (c, quote) {
-                ('"' | '\'', None) => quote = Some(c),
+                ('"' | '\'', None) => {
+                    quote = Some(c);
+                    word.get_or_insert_with(String::new);
+                }
                 (c, Some(q)) if c == q => quote = None,
-                (' ', None) => words.push(String::new()),
-                (c, _) => words.last_mut().unwrap().push(c),
+                (' ', None) => words.extend(word.take()),
+                (c, _) => word.get_or_insert_with(String::new).push(c),
             }
         }
-        words.retain(|w| !w.is_empty());
+        words.extend(word);
         words
     }
 

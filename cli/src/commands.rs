@@ -5,10 +5,13 @@ mod help;
 mod man;
 mod paths;
 
+use std::path::PathBuf;
+
 use lanai_node::home::{Environment, Home};
 
 use crate::args::{Command, Global};
 use crate::error::{CliError, Exit};
+use crate::time;
 use crate::ui::Ui;
 
 /// What every command works with.
@@ -20,16 +23,28 @@ pub struct Context {
     pub global: Global,
     /// Variables that decide where things are.
     pub places: Environment,
+    /// The wall clock, in Unix milliseconds.
+    pub clock: fn() -> u64,
 }
 
 impl Context {
+    /// Now, in Unix seconds, for showing times.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        time::seconds((self.clock)())
+    }
+
     /// The home that the command line and the environment name.
     ///
     /// # Errors
     ///
     /// When none can be found.
     pub fn home(&self) -> Result<Home, CliError> {
-        Ok(Home::resolve(self.global.home.as_deref(), &self.places)?)
+        let named = self.ui.env().get_os("LANAI_HOME").map(PathBuf::from);
+        Ok(Home::resolve(
+            self.global.home.as_ref().or(named.as_ref()).map(PathBuf::as_path),
+            &self.places,
+        )?)
     }
 }
 
@@ -92,11 +107,13 @@ pub(crate) mod testing {
         pub(crate) dir: tempfile::TempDir,
     }
 
-    /// `columns` for a terminal of that width, `None` for pipes.
+    /// `columns` for a terminal of that width, `None` for pipes. It is 2023-11-14 22:13:20 UTC.
     pub(crate) fn bench(columns: Option<usize>, json: bool) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let (ui, out, err) = ui(columns, UiOptions { json, ..UiOptions::default() }, "");
         let global = Global { home: Some(dir.path().join("home")), json, ..Global::default() };
-        Bench { context: Context { ui, global, places: Environment::default() }, out, err, dir }
+        let context =
+            Context { ui, global, places: Environment::default(), clock: || 1_700_000_000_000 };
+        Bench { context, out, err, dir }
     }
 }

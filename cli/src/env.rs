@@ -1,7 +1,7 @@
 //! The variables of the environment that `lanai` looks at, read once at the rim.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// Every variable that is looked at, with what it does. `lanai help environment` prints this.
 pub const VARIABLES: [(&str, &str); 15] = [
@@ -39,6 +39,12 @@ impl Env {
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.0.insert(name, value.into());
         self
+    }
+
+    /// The value as it is, if the variable is set.
+    #[must_use]
+    pub fn get_os(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(name).map(OsString::as_os_str)
     }
 
     /// The value as text, if the variable is set; what is not Unicode is shown as such.

@@ -53,7 +53,12 @@ pub fn main() -> ExitCode {
         Err(error) => return misread(&error, &words, env).into(),
     };
     let ui = Ui::of_process(cli.global.ui(), env);
-    let mut context = Context { ui, global: cli.global, places: Environment::of_process() };
+    let mut context = Context {
+        ui,
+        global: cli.global,
+        places: Environment::of_process(),
+        clock: time::now_millis,
+    };
     let done = commands::run(&mut context, &cli.command);
     // What was printed before a failure is still worth showing.
     let finished = context.ui.finish();

@@ -120,6 +120,13 @@ pub fn seconds(millis: u64) -> i64 {
     i64::try_from(millis / 1000).unwrap_or(i64::MAX)
 }
 
+/// The wall clock in Unix milliseconds; 0 for a clock set before 1970.
+#[must_use]
+pub fn now_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// How long ago, both in Unix seconds: `just now`, `5 min ago`, `3 h ago`, `yesterday`,
 /// `4 days ago`; the date for what is older than a fortnight. A time more than two minutes ahead
 /// of the clock, which is a claim and no fact, is shown as the moment it names.

@@ -13,13 +13,14 @@ use crate::ui::Ui;
 
 pub(super) fn run(context: &mut Context, args: &HelpArgs) -> Result<Exit, CliError> {
     let ui = &mut context.ui;
+    ui.start_pager();
     match args.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["limits"] => show_limits(ui)?,
         ["exit-codes"] => show_exits(ui)?,
         ["environment"] => show_variables(ui)?,
         _ => {
             let mut command = find(&args.words)?;
-            let help = command.render_long_help();
+            let help = command.render_help();
             let text =
                 if ui.out_is_coloured() { help.ansi().to_string() } else { help.to_string() };
             ui.trusted(&text)?;
