@@ -1,1 +1,4 @@
 //! lanai-crdt
+
+pub mod envelope;
+pub mod seal;
