@@ -1,4 +1,14 @@
-//! lanai-crdt
+//! What lanai's data means.
+//!
+//! Pure rules: no I/O, no clock, no randomness, no async. Time and random bytes come in as
+//! arguments, so that every node computes the same thing from the same entries.
 
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod entry;
 pub mod envelope;
+pub mod id;
+pub mod limits;
+pub mod payload;
 pub mod seal;

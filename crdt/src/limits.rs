@@ -1,0 +1,66 @@
+//! Every limit that nodes agree on, in one table.
+//!
+//! Decoders check these before they allocate. `lanai help limits` prints [`TABLE`].
+
+/// Bytes of an encoded header, without its signature.
+pub const MAX_HEADER_BYTES: usize = 1024;
+/// Bytes of a payload as sealed, nonce and tag included.
+pub const MAX_PAYLOAD_BYTES: usize = 48 * 1024;
+/// Bytes of a payload body once decompressed.
+pub const MAX_INFLATED_BYTES: usize = 256 * 1024;
+/// Roster heads that a header may name.
+pub const MAX_HEADS: usize = 4;
+/// References that a header may name.
+pub const MAX_REFS: usize = 10;
+/// Bytes of a title.
+pub const MAX_TITLE_BYTES: usize = 300;
+/// Tags on one thread.
+pub const MAX_TAGS: usize = 8;
+/// Bytes of one tag.
+pub const MAX_TAG_BYTES: usize = 32;
+/// Bytes of a person's or community's name.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Bytes of one profile field other than the name.
+pub const MAX_PROFILE_FIELD_BYTES: usize = 2000;
+/// Bytes of an imported message id.
+pub const MAX_MESSAGE_ID_BYTES: usize = 256;
+/// Founders named in a genesis entry.
+pub const MAX_FOUNDERS: usize = 16;
+/// Seals for devices in one seal entry.
+pub const MAX_SEALS: usize = 500;
+/// Parents of an epoch.
+pub const MAX_EPOCH_PARENTS: usize = 8;
+/// Uses that a ticket may allow.
+pub const MAX_TICKET_USES: u32 = 1000;
+/// Branches of one device that take part in the log frontier.
+pub const MAX_BRANCHES: usize = 8;
+/// Bytes of a frame of the sync protocol, header included, and of a gossip message.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// Entries that wait for a missing device or parent.
+pub const MAX_WAITING_ENTRIES: usize = 10_000;
+/// Bytes of entries that wait for a missing device or parent.
+pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of roster entries that somebody whose admission is unknown may push.
+pub const MAX_ENROLMENT_BYTES: usize = 256 * 1024;
+
+/// The table for people: name, value, unit.
+pub const TABLE: &[(&str, usize, &str)] = &[
+    ("header", MAX_HEADER_BYTES, "bytes"),
+    ("sealed payload (text of one post, after compression)", MAX_PAYLOAD_BYTES, "bytes"),
+    ("payload after decompression", MAX_INFLATED_BYTES, "bytes"),
+    ("roster heads in a header", MAX_HEADS, ""),
+    ("references in a header", MAX_REFS, ""),
+    ("title", MAX_TITLE_BYTES, "bytes"),
+    ("tags on a thread", MAX_TAGS, ""),
+    ("tag", MAX_TAG_BYTES, "bytes"),
+    ("name of a person or community", MAX_NAME_BYTES, "bytes"),
+    ("profile field", MAX_PROFILE_FIELD_BYTES, "bytes"),
+    ("imported message id", MAX_MESSAGE_ID_BYTES, "bytes"),
+    ("founders", MAX_FOUNDERS, ""),
+    ("seals in one entry", MAX_SEALS, ""),
+    ("uses of a ticket", MAX_TICKET_USES as usize, ""),
+    ("frame and gossip message", MAX_FRAME_BYTES, "bytes"),
+    ("entries waiting for what they refer to", MAX_WAITING_ENTRIES, ""),
+    ("bytes of waiting entries", MAX_WAITING_BYTES, "bytes"),
+    ("roster entries pushed by an unknown newcomer", MAX_ENROLMENT_BYTES, "bytes"),
+];
