@@ -12,3 +12,4 @@ pub mod id;
 pub mod limits;
 pub mod payload;
 pub mod seal;
+pub mod text;
