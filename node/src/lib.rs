@@ -8,3 +8,4 @@
 pub mod control;
 pub mod gossip;
 pub mod lock;
+pub mod net;

@@ -397,10 +397,7 @@ async fn a_stranger_at_a_typed_address_is_no_member() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_port_does_not_keep_a_node_from_starting() {
-    let a = Node::start(1, Transport::Tcp, &[1]).await;
-    let taken = a.address().await;
     let mut config = config(2, Transport::Tcp);
-    config.listen = vec![taken.clone()];
     // The library shares ports between its own sockets; a plain one does not.
     let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = plain.local_addr().unwrap().port();
@@ -445,4 +442,55 @@ async fn bad_settings_are_named() {
     let mut members = HashSet::new();
     members.insert(peer(1));
     assert_eq!(listen_everywhere(4001).len(), 4);
+}
+
+/// Passes bytes between whoever connects to it and `target` until `cut`; then keeps the connections
+/// open and passes nothing, like a cable that was pulled.
+async fn pullable_cable(
+    target: std::net::SocketAddr,
+) -> (Multiaddr, tokio::sync::watch::Sender<bool>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cut, is_cut) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut is_cut = is_cut.clone();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(target).await.unwrap();
+                let pulled = async { is_cut.wait_for(|cut| *cut).await.map(|_| ()) };
+                let passing = tokio::io::copy_bidirectional(&mut near, &mut far);
+                tokio::select! {
+                    _ = passing => {}
+                    _ = pulled => std::future::pending::<()>().await,
+                }
+            });
+        }
+    });
+    (format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap(), cut)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_link_is_noticed_and_dialled_again() {
+    let (low, high) = lower_and_higher(1, 2);
+    let quick = |seed| {
+        let mut config = config(seed, Transport::Tcp);
+        config.ping_interval = Duration::from_millis(300);
+        config.ping_timeout = Duration::from_millis(700);
+        config
+    };
+    let mut dialler = Node::start_with(quick(low), &[1, 2]).await;
+    let mut listener = Node::start_with(quick(high), &[1, 2]).await;
+    let address = listener.address().await;
+    let port = address.to_string().rsplit('/').next().unwrap().parse().unwrap();
+    let (cable, cut) = pullable_cable(([127, 0, 0, 1], port).into()).await;
+    dialler.net.remember(listener.peer(), vec![cable]).await.unwrap();
+    dialler.connected(listener.peer(), true).await;
+    listener.connected(dialler.peer(), true).await;
+
+    cut.send(true).unwrap();
+    dialler.disconnected(listener.peer(), true).await;
+    listener.disconnected(dialler.peer(), true).await;
+    assert!(dialler.net.status().await.unwrap().counters.dead_connections > 0);
+    // The listener told its real address meanwhile; that way is not cut.
+    dialler.connected(listener.peer(), true).await;
 }
