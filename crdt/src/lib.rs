@@ -10,3 +10,7 @@ pub mod entry;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod people;
+pub mod roster;
+pub mod state;
+pub mod thread;
