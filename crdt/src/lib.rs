@@ -7,10 +7,12 @@
 
 pub mod clock;
 pub mod entry;
+pub mod envelope;
 pub mod id;
 pub mod limits;
 pub mod payload;
 pub mod people;
 pub mod roster;
+pub mod seal;
 pub mod state;
 pub mod thread;
