@@ -10,3 +10,5 @@ pub mod entry;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod text;
+pub mod ticket;
