@@ -1,1 +1,6 @@
-//! lanai-node
+//! A member's running node.
+
+#![warn(missing_docs)]
+
+pub mod identity;
+pub mod random;

@@ -49,8 +49,9 @@ struct Before {
     peer: Option<[u8; 32]>,
 }
 
-/// Whether `text` can stand in a ticket: printable ASCII that starts like a multiaddr.
-pub(super) fn is_acceptable(text: &str) -> bool {
+/// Whether `text` can stand in a ticket: at most [`MAX_ADDRESS_BYTES`] of printable ASCII that
+/// start like a multiaddr.
+pub fn is_ticket_address(text: &str) -> bool {
     text.len() <= MAX_ADDRESS_BYTES
         && text.starts_with('/')
         && text.bytes().all(|b| b.is_ascii_graphic())
@@ -146,7 +147,7 @@ pub(super) fn read(r: &mut Reader<'_>, count: usize) -> Option<Vec<String>> {
             address.push_str("/p2p/");
             address.push_str(&peer_id(&peer));
         }
-        if !is_acceptable(&address) {
+        if !is_ticket_address(&address) {
             return None;
         }
         addresses.push(address);
@@ -183,7 +184,7 @@ fn split_peer(address: &str) -> (&str, Option<[u8; 32]>) {
         .rsplit_once("/p2p/")
         .and_then(|(rest, id)| {
             let key = parse_peer_id(id)?;
-            (peer_id(&key) == id && is_acceptable(rest)).then_some((rest, Some(key)))
+            (peer_id(&key) == id && is_ticket_address(rest)).then_some((rest, Some(key)))
         })
         .unwrap_or((address, None))
 }

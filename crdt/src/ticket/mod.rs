@@ -29,7 +29,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-pub use address::MAX_ADDRESS_BYTES;
+pub use address::{MAX_ADDRESS_BYTES, is_ticket_address};
 
 use crate::entry::DeviceSecret;
 use crate::id::{CommunityId, EntryId, base32, from_base32};
@@ -145,7 +145,7 @@ impl TicketText {
         if addresses.len() > MAX_TICKET_ADDRESSES {
             return Err(TicketTextError::TooManyAddresses(addresses.len()));
         }
-        if let Some(bad) = addresses.iter().find(|a| !address::is_acceptable(a)) {
+        if let Some(bad) = addresses.iter().find(|a| !is_ticket_address(a)) {
             return Err(TicketTextError::Address(clean_line(bad).into_owned()));
         }
         Ok(TicketText { secret, community, ticket, name: fit_name(name), addresses })
@@ -287,8 +287,8 @@ fn read_body(body: &[u8]) -> Option<TicketText> {
     r.bytes.is_empty().then_some(TicketText { secret, community, ticket, name, addresses })
 }
 
-/// Cleans a name and cuts it to [`MAX_NAME_BYTES`].
-fn fit_name(name: &str) -> String {
+/// A name as it may be shown: cleaned, trimmed and cut to [`MAX_NAME_BYTES`].
+pub fn fit_name(name: &str) -> String {
     let mut clean = clean_line(name).trim().to_string();
     if clean.len() > MAX_NAME_BYTES {
         clean.truncate(clean.floor_char_boundary(MAX_NAME_BYTES));
