@@ -7,8 +7,10 @@
 
 pub mod clock;
 pub mod entry;
+pub mod envelope;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod seal;
 pub mod text;
 pub mod ticket;
