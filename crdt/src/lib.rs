@@ -14,3 +14,7 @@ pub mod payload;
 pub mod seal;
 pub mod text;
 pub mod ticket;
+pub mod people;
+pub mod roster;
+pub mod state;
+pub mod thread;
