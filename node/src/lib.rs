@@ -8,5 +8,6 @@
 pub mod control;
 pub mod gossip;
 pub mod identity;
+pub mod join;
 pub mod lock;
 pub mod random;
