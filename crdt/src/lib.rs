@@ -16,5 +16,6 @@ pub mod text;
 pub mod ticket;
 pub mod people;
 pub mod roster;
+pub mod seal;
 pub mod state;
 pub mod thread;

@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use curve25519_dalek::MontgomeryPoint;
-
 use crate::entry::{Class, Header, HeaderTail, Verified};
+use crate::envelope::{self, EnvelopeError};
 use crate::id::EntryId;
 use crate::payload::{self, Body, JoinError, PayloadError, SignedJoinRecord};
+use crate::seal::{SealError, SealingPublic};
 
 /// Why an authentic header and a payload are not a roster entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,10 @@ pub enum RosterEntryError {
     /// The payload is not the one that the header commits to.
     #[error("the payload does not match its header")]
     PayloadMismatch,
-    /// The payload is void.
+    /// The payload's envelope is void.
+    #[error("void: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// The payload's body is void.
     #[error("void: {0}")]
     Payload(#[from] PayloadError),
 }
@@ -55,9 +58,9 @@ pub enum RecordFault {
     /// The record or one of its signatures.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// Nothing can be sealed to this key: it is a point of small order.
-    #[error("its sealing key is not usable")]
-    SealingKey,
+    /// Nothing can be sealed to its sealing key.
+    #[error("sealing key: {0}")]
+    SealingKey(#[from] SealError),
 }
 
 impl RosterEntry {
@@ -78,13 +81,17 @@ impl RosterEntry {
         Ok(RosterEntry { id: verified.id(), header, body, checked: OnceLock::new() })
     }
 
-    /// Opens a payload body (without its envelope) of an authentic header.
+    /// Opens an authentic header's payload, as it is stored and sent.
     ///
     /// # Errors
     ///
-    /// As [`RosterEntry::new`], and when the body is void.
-    pub fn decode(verified: &Verified, body: &[u8]) -> Result<RosterEntry, RosterEntryError> {
-        RosterEntry::new(verified, payload::decode(Class::Roster, body)?)
+    /// As [`RosterEntry::new`], and when the payload does not match or is void.
+    pub fn open(verified: &Verified, payload: &[u8]) -> Result<RosterEntry, RosterEntryError> {
+        if !verified.matches_payload(payload) {
+            return Err(RosterEntryError::PayloadMismatch);
+        }
+        let body = envelope::decode_clear(payload)?;
+        RosterEntry::new(verified, payload::decode(Class::Roster, &body)?)
     }
 
     /// Marks the join record as found good: for an entry that counted in an earlier fold and comes
@@ -134,30 +141,6 @@ pub(super) fn check_founder(record: &SignedJoinRecord) -> Result<(), RecordFault
     check_sealing_key(&record.record.sealing)
 }
 
-/// A clamped scalar is a multiple of eight, so that exactly the points of small order vanish.
 fn check_sealing_key(key: &[u8; 32]) -> Result<(), RecordFault> {
-    if MontgomeryPoint(*key).mul_clamped([1; 32]).0 == [0; 32] {
-        return Err(RecordFault::SealingKey);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sealing_keys_of_small_order_are_refused() {
-        let mut one = [0; 32];
-        one[0] = 1;
-        // p - 1, of order four.
-        let mut minus_one = [0xff; 32];
-        (minus_one[0], minus_one[31]) = (0xec, 0x7f);
-        for bad in [[0; 32], one, minus_one] {
-            assert_eq!(check_sealing_key(&bad), Err(RecordFault::SealingKey));
-        }
-        let mut base = [0; 32];
-        base[0] = 9;
-        assert_eq!(check_sealing_key(&base), Ok(()));
-    }
+    SealingPublic::checked(key).map(|_| ()).map_err(RecordFault::SealingKey)
 }
