@@ -10,3 +10,7 @@ pub mod gossip;
 pub mod home;
 pub mod lock;
 pub mod net;
+pub mod identity;
+pub mod join;
+pub mod lock;
+pub mod random;
