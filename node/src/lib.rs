@@ -1,1 +1,3 @@
 //! lanai-node
+
+pub mod sync;
