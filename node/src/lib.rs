@@ -14,3 +14,6 @@ pub mod identity;
 pub mod join;
 pub mod lock;
 pub mod random;
+//! lanai-node
+
+pub mod sync;
