@@ -7,6 +7,7 @@
 
 //! lanai-node
 
+pub mod config;
 pub mod control;
 pub mod gossip;
 pub mod home;
