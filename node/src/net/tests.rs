@@ -526,7 +526,9 @@ async fn a_dead_link_is_noticed_and_dialled_again() {
         .await;
 
     cut.send(true).unwrap();
-    dialler.disconnected(listener.peer(), true).await;
+    // Two seconds and a tick; by the library's own judgement of pings it would be more than five.
+    let noticed = timeout(Duration::from_millis(4500), dialler.disconnected(listener.peer(), true));
+    noticed.await.expect("noticed soon");
     listener.disconnected(dialler.peer(), true).await;
     assert!(dialler.net.status().await.unwrap().counters.dead_connections > 0);
     // The way to the real address is not cut.
