@@ -31,6 +31,8 @@ const JOIN: StreamProtocol = StreamProtocol::new("/lanai/join/1");
 const SYNC: StreamProtocol = StreamProtocol::new("/lanai/sync/1");
 const GOSSIP: &str = "/lanai/gossip/1";
 
+/// Queries that a peer may leave unanswered before it counts as gone.
+const MDNS_LIFE: u32 = 10;
 /// Gossipsub's own bytes around a message.
 const GOSSIP_OVERHEAD: usize = 1024;
 /// How long a message may wait for a slow peer. The library's default of one second loses messages
@@ -98,7 +100,7 @@ pub(super) fn build(
     let mut mdns_problem = None;
     let mdns = config.mdns.then(|| {
         let settings = mdns::Config {
-            ttl: config.mdns_interval.saturating_mul(6),
+            ttl: config.mdns_interval.saturating_mul(MDNS_LIFE),
             query_interval: config.mdns_interval,
             enable_ipv6: false,
         };

@@ -62,6 +62,8 @@ struct Connection {
     round_trip: Option<Duration>,
     promoted: Option<Instant>,
     joins: u32,
+    /// The addresses that the peer told and that were passed on.
+    told: Vec<Multiaddr>,
 }
 
 impl Connection {

@@ -298,6 +298,38 @@ async fn a_stranger_gets_join_and_nothing_else_until_it_is_a_member() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_joins_through_a_member_and_is_connected_as_one() {
+    let patient = |seed| {
+        let mut config = config(seed, Transport::Tcp);
+        config.promotion_grace = DEADLINE;
+        config
+    };
+    let mut a = Node::start_with(patient(1), &[1]).await;
+    let mut newcomer = Node::start_with(patient(2), &[]).await;
+    let target = DialTarget::Address(a.address().await);
+    assert_eq!(newcomer.net.dial(target, Purpose::Join).await, Ok(a.peer()));
+    newcomer.connected(a.peer(), false).await;
+    let mut ours = newcomer.net.open_join(a.peer()).await.unwrap();
+    ours = write_all(ours, b"please").await;
+    let (_, mut theirs) = a.join_stream().await;
+    assert_eq!(&read_exact::<6>(&mut theirs).await, b"please");
+
+    a.set_members(&[1, 2]).await;
+    theirs = write_all(theirs, b"yes").await;
+    assert_eq!(&read_exact::<3>(&mut ours).await, b"yes");
+    newcomer.set_members(&[1, 2]).await;
+    newcomer.connected(a.peer(), true).await;
+    a.connected(newcomer.peer(), true).await;
+    a.gossips_with(newcomer.peer()).await;
+    newcomer.gossips_with(a.peer()).await;
+    assert_eq!(a.net.publish(TOPIC, b"welcome".to_vec()).await, Ok(1));
+    assert_eq!(newcomer.gossip().await.1, b"welcome");
+    // The stream that brought the news still stands.
+    let _theirs = write_all(theirs, b"bye").await;
+    assert_eq!(&read_exact::<3>(&mut ours).await, b"bye");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishing_to_nobody_is_success() {
     let a = Node::start(1, Transport::Tcp, &[1, 2]).await;
     assert_eq!(a.net.publish(TOPIC, b"hello?".to_vec()).await, Ok(0));
@@ -486,11 +518,19 @@ async fn a_dead_link_is_noticed_and_dialled_again() {
     dialler.net.remember(listener.peer(), vec![cable]).await.unwrap();
     dialler.connected(listener.peer(), true).await;
     listener.connected(dialler.peer(), true).await;
+    dialler
+        .next("real address", |event| match event {
+            NetEvent::Addresses { addresses, .. } => addresses.contains(&address).then_some(()),
+            _ => None,
+        })
+        .await;
 
     cut.send(true).unwrap();
-    dialler.disconnected(listener.peer(), true).await;
+    // Two seconds and a tick; by the library's own judgement of pings it would be more than five.
+    let noticed = timeout(Duration::from_millis(4500), dialler.disconnected(listener.peer(), true));
+    noticed.await.expect("noticed soon");
     listener.disconnected(dialler.peer(), true).await;
     assert!(dialler.net.status().await.unwrap().counters.dead_connections > 0);
-    // The listener told its real address meanwhile; that way is not cut.
+    // The way to the real address is not cut.
     dialler.connected(listener.peer(), true).await;
 }

@@ -76,6 +76,7 @@ impl Task {
             round_trip: None,
             promoted: None,
             joins: 0,
+            told: Vec::new(),
         };
         self.connections.insert(id, connection);
         if is_first {
@@ -197,7 +198,7 @@ impl Task {
 
     /// A member says where it listens. Loopback addresses count only if it is on this machine.
     fn identified(&mut self, id: ConnectionId, peer: PeerId, listening: &[Multiaddr]) {
-        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let is_loopback = |address: &Multiaddr| ip_of(address).is_some_and(|ip| ip.is_loopback());
         let is_local = is_loopback(&connection.address);
         let proven = connection.outbound.then(|| connection.address.clone());
@@ -212,7 +213,8 @@ impl Task {
             addresses.insert(0, proven);
             addresses.truncate(MAX_ADDRESSES);
         }
-        if !addresses.is_empty() {
+        if !addresses.is_empty() && addresses != connection.told {
+            connection.told.clone_from(&addresses);
             self.book.remember(peer, &addresses, Instant::now());
             self.emit(NetEvent::Addresses { peer, addresses });
         }
