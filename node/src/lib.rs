@@ -5,9 +5,14 @@
 
 #![warn(missing_docs)]
 
+//! lanai-node
+
 pub mod control;
 pub mod gossip;
+pub mod home;
 pub mod identity;
 pub mod join;
 pub mod lock;
+pub mod net;
 pub mod random;
+pub mod sync;
