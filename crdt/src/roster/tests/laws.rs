@@ -15,6 +15,7 @@ const PEOPLE: u16 = 7;
 #[derive(Debug, Clone)]
 struct Step {
     kind: u8,
+    honesty: u8,
     author: u16,
     heads: Vec<prop::sample::Index>,
     /// Mostly the newest entries, so that histories grow deep.
@@ -28,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
     let heads = prop::collection::vec(any::<prop::sample::Index>(), 1..4);
     (
         any::<u8>(),
+        any::<u8>(),
         0..PEOPLE,
         heads,
         any::<bool>(),
@@ -35,8 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u16>(),
         any::<prop::sample::Index>(),
     )
-        .prop_map(|(kind, author, heads, recent, a, b, pick)| Step {
+        .prop_map(|(kind, honesty, author, heads, recent, a, b, pick)| Step {
             kind,
+            honesty,
             author,
             heads,
             recent,
@@ -60,8 +63,16 @@ fn history() -> impl Strategy<Value = World> {
             let all: Vec<EntryId> = w.entries.iter().map(|e| e.id).collect();
             let from = if step.recent { all.len().saturating_sub(4) } else { 0 };
             let heads: Vec<EntryId> = step.heads.iter().map(|h| *h.get(&all[from..])).collect();
-            // Most acts are by the founder or somebody admitted, or little would count.
-            let author = person(if step.kind & 1 == 0 { step.author % 2 } else { step.author });
+            // Most acts are by members who name what they know, or little would count.
+            let now = w.fold();
+            let (author, heads) = match step.honesty {
+                0..60 => (person(step.author), heads),
+                60..180 => (member_of(&now, step.author), heads),
+                _ => {
+                    let newest = now.frontier().iter().rev().take(3).copied().collect();
+                    (member_of(&now, step.author), newest)
+                }
+            };
             match step.kind % 16 {
                 0..=2 => {
                     let n = tickets.len() as u16 + 1;
@@ -122,6 +133,12 @@ fn history() -> impl Strategy<Value = World> {
         }
         w
     })
+}
+
+fn member_of(now: &Roster, n: u16) -> Person {
+    let effective: Vec<u16> =
+        (0..PEOPLE).filter(|n| now.standing(&person(*n).device).is_some()).collect();
+    person(effective[usize::from(n) % effective.len()])
 }
 
 fn members_ever(w: &World) -> Vec<MemberId> {

@@ -576,7 +576,10 @@ mod rule_8_and_14_tickets {
         let mut s = small();
         let close = s.w.add(&s.a, &[s.admitted], &[s.ticket], Body::TicketClose);
         let knowing = s.w.admit(&s.b, &[close], 1, s.ticket, &person(2));
-        let unaware = s.w.admit(&s.b, &[s.admitted], 1, s.ticket, &person(3));
+        // Deeper than the closing, and still without it in its past.
+        let later = s.w.ticket(&s.b, &[s.admitted], 2, 1);
+        let later = s.w.ticket(&s.b, &[later], 3, 1);
+        let unaware = s.w.admit(&s.b, &[later], 1, s.ticket, &person(3));
         let r = s.w.fold();
         assert_eq!(reason(&r, knowing), Reason::TicketClosed);
         assert!(counts(&r, unaware));
@@ -678,7 +681,9 @@ mod rules_16_and_17_epochs_and_checkpoints {
     fn what_does_not_fit_does_not_count() {
         let mut s = small();
         let first = s.w.add(&s.a, &[s.admitted], &[], epoch(1, &[]));
-        let ahead = s.w.add(&s.a, &[s.admitted], &[], epoch(2, &[1]));
+        let beside = s.w.ticket(&s.a, &[s.admitted], 9, 1);
+        let beside = s.w.ticket(&s.a, &[beside], 9, 1);
+        let ahead = s.w.add(&s.a, &[beside], &[], epoch(2, &[1]));
         let by_stranger = s.w.add(&person(9), &[first], &[], epoch(3, &[1]));
         let wrong_id = s.w.add(&s.a, &[first], &[first], seal(2, &[]));
         let no_epoch = s.w.add(&s.a, &[first], &[s.ticket], seal(1, &[]));
