@@ -8,4 +8,7 @@
 pub mod control;
 pub mod gossip;
 pub mod home;
+pub mod identity;
+pub mod join;
 pub mod lock;
+pub mod random;
