@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod app;
 pub mod args;
 pub mod commands;
 pub mod compose;

@@ -16,6 +16,5 @@ pub mod text;
 pub mod ticket;
 pub mod people;
 pub mod roster;
-pub mod seal;
 pub mod state;
 pub mod thread;
