@@ -30,6 +30,7 @@ pub mod progress;
 pub mod qr;
 pub mod time;
 pub mod ui;
+pub mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
