@@ -7,6 +7,8 @@
 
 pub mod clock;
 pub mod entry;
+pub mod envelope;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod seal;
