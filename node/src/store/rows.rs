@@ -23,6 +23,8 @@ pub(super) mod state {
     pub(in super::super) const UNREAD: i64 = 4;
     /// `prev` names something that is not the entry before it.
     pub(in super::super) const BAD_LINK: i64 = 5;
+    /// A good roster entry whose join record was found good.
+    pub(in super::super) const CHECKED: i64 = 6;
 }
 
 /// Why an entry has no roster past yet, in `past_waits.why`.

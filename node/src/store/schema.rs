@@ -49,7 +49,8 @@ CREATE TABLE logs (
 -- header: without the community, device and log number, which are the same for a whole log.
 -- class: the number in the header, -1 for a header of a later version.
 -- past: the roster past, NULL while prev (or prev's past) is missing.
--- state: 0 good as far as known, 1 no key, 2 does not count, 3 void, 4 kept unread
+-- state: 0 good as far as known, 1 no key, 2 does not count, 3 void, 4 kept unread,
+-- 5 prev is not its log's, 6 good and its join record was checked
 CREATE TABLE entries (
     n INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -64,7 +65,7 @@ CREATE TABLE entries (
 );
 CREATE INDEX entries_by_log ON entries (l, seq);
 CREATE INDEX entries_of_roster ON entries (n) WHERE class = 0;
-CREATE INDEX entries_set_aside ON entries (state) WHERE state <> 0;
+CREATE INDEX entries_set_aside ON entries (state) WHERE state BETWEEN 1 AND 5;
 
 CREATE TABLE payloads (n INTEGER PRIMARY KEY, blob BLOB NOT NULL);
 CREATE TABLE missing_payloads (n INTEGER PRIMARY KEY);
@@ -91,7 +92,7 @@ CREATE INDEX past_waits_by_prev ON past_waits (prev);
 CREATE TABLE log_heads (n INTEGER PRIMARY KEY);
 
 CREATE TABLE stands (
-    p INTEGER NOT NULL, l INTEGER NOT NULL, m INTEGER, role INTEGER, final INTEGER NOT NULL,
+    p INTEGER NOT NULL, l INTEGER NOT NULL, m INTEGER, role INTEGER,
     PRIMARY KEY (p, l)
 ) WITHOUT ROWID;
 CREATE TABLE members (m INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
@@ -163,7 +164,11 @@ CREATE TABLE notices (i INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT 
 /// Tables that are folds of the others and can be emptied and made again.
 pub(super) const DROP_VIEWS: &str = r"
 DELETE FROM todo;
-DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE past IS NULL OR state <> 3);
+DELETE FROM stands;
+DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE class <> 0);
+UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
+UPDATE threads SET grp = t, root = NULL, kind = NULL, state = NULL, title = NULL, author = NULL,
+    origin = NULL, posts = NULL, started = NULL, active = NULL, hash = NULL;
 DELETE FROM thread_tags;
 DELETE FROM posts;
 DELETE FROM names;
@@ -171,6 +176,8 @@ INSERT INTO fts(fts) VALUES ('delete-all');
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;
+INSERT INTO todo SELECT e.n FROM entries e JOIN payloads p ON p.n = e.n
+    WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
 ";
 
 /// What [`migrate`] did.
