@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `train` takes every paragraph of prose from the `.html` and `.md` files and the doc comments
-//! of the `.rs` files below each DIR, joins neighbours until they are as long as a post, wraps
-//! each in the CBOR map that a post is, keeps one in ten apart, trains on the others and on the
+//! of the `.rs` files below each DIR, joins neighbours until they are as long as a post, makes
+//! each the body of a post, keeps one in ten apart, trains on the others and on the
 //! phrases, and prints how well the result does on those kept apart. A directory that is a Rust
 //! package under neither MIT nor Apache-2.0 is passed over. `measure` does the same for a file of
 //! texts separated by NUL bytes, so that a community can see what the dictionary saves on its own
@@ -24,6 +24,8 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use lanai_crdt::payload::{self, Body, Post, PostRole};
 
 /// Bytes of the dictionary.
 const DICTIONARY_BYTES: usize = 32 * 1024;
@@ -44,8 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["measure", dictionary, texts] => {
             let dictionary = fs::read(dictionary)?;
             let texts = fs::read_to_string(texts)?;
-            let samples: Vec<Vec<u8>> =
-                texts.split('\0').filter(|t| !t.trim().is_empty()).map(as_post).collect();
+            let samples: Vec<Vec<u8>> = texts
+                .split('\0')
+                .filter(|t| !t.trim().is_empty())
+                .map(as_post)
+                .collect::<Result<_, _>>()?;
             report("texts", &dictionary, &samples)
         }
         _ => Err("usage: train OUT PHRASES DIR... | measure DICTIONARY TEXTS".into()),
@@ -72,9 +77,9 @@ fn train(out: &Path, phrases: &Path, dirs: &[&str]) -> Result<(), Box<dyn Error>
             .collect::<Vec<_>>();
         for sample in join_to_posts(&fresh) {
             if choice_of(&sample).is_multiple_of(HELD_OUT) {
-                held_out.push(as_post(&sample));
+                held_out.push(as_post(&sample)?);
             } else {
-                train.push(as_post(&sample));
+                train.push(as_post(&sample)?);
             }
         }
     }
@@ -83,7 +88,7 @@ fn train(out: &Path, phrases: &Path, dirs: &[&str]) -> Result<(), Box<dyn Error>
     let phrases = fs::read_to_string(phrases)?;
     for phrase in phrases.split("\n\n").filter(|p| !p.trim().is_empty()) {
         for _ in 0..PHRASE_WEIGHT {
-            train.push(as_post(phrase.trim()));
+            train.push(as_post(phrase.trim())?);
         }
     }
     let dictionary = zstd::dict::from_samples(&train, DICTIONARY_BYTES)?;
@@ -257,18 +262,8 @@ fn choice_of(text: &str) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// The body of a post: a CBOR map with its kind at key 0 and its text at key 1.
-fn as_post(text: &str) -> Vec<u8> {
-    let mut body = vec![0xa2, 0x00, 0x14, 0x01];
-    let length = text.len();
-    match length {
-        0..24 => body.push(0x60 | length as u8),
-        24..256 => body.extend([0x78, length as u8]),
-        _ => {
-            body.push(0x79);
-            body.extend((length.min(0xffff) as u16).to_be_bytes());
-        }
-    }
-    body.extend(text.as_bytes());
-    body
+/// The body of a reply that says `text`.
+fn as_post(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let post = Post { role: PostRole::Reply, text: text.to_owned(), origin: None };
+    Ok(payload::encode(&Body::Post(post))?)
 }

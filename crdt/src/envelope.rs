@@ -47,21 +47,16 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe;
 
+use crate::limits::{MAX_INFLATED_BYTES, MAX_PAYLOAD_BYTES};
+
 /// Version of the envelope, its first byte.
 pub const VERSION: u8 = 1;
-
-/// Most bytes of a payload as it is stored and sent: nonce, sealed envelope and tag, or a clear
-/// envelope.
-pub const MAX_PAYLOAD_BYTES: usize = 48 * 1024;
 
 /// Bytes that sealing adds to an envelope: a nonce of 24 and a tag of 16.
 pub const SEAL_OVERHEAD_BYTES: usize = 24 + 16;
 
 /// Most bytes of an envelope that is going to be sealed.
 pub const MAX_ENVELOPE_BYTES: usize = MAX_PAYLOAD_BYTES - SEAL_OVERHEAD_BYTES;
-
-/// Most bytes of a body after decompression.
-pub const MAX_INFLATED_BYTES: usize = 256 * 1024;
 
 /// Bytes before the encoded body: version, codec, length.
 const PREFIX_BYTES: usize = 6;

@@ -11,4 +11,8 @@ pub mod envelope;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod people;
+pub mod roster;
 pub mod seal;
+pub mod state;
+pub mod thread;

@@ -48,9 +48,11 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// for; a source implements `TryRng` and `TryCryptoRng`.
 pub use hpke::rand_core::{self, CryptoRng};
 
-use crate::envelope::{MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES, SEAL_OVERHEAD_BYTES};
+use crate::envelope::{MAX_ENVELOPE_BYTES, SEAL_OVERHEAD_BYTES};
+use crate::id::{DeviceId, EpochId};
+use crate::limits::MAX_PAYLOAD_BYTES;
 
-/// Bytes of an epoch key, of a device key, and of an X25519 key.
+/// Bytes of an epoch key and of an X25519 key.
 pub const KEY_BYTES: usize = 32;
 /// Bytes of a nonce of XChaCha20-Poly1305.
 pub const NONCE_BYTES: usize = 24;
@@ -110,27 +112,6 @@ pub enum SealError {
     WrongEpochKey,
 }
 
-/// Name of an epoch: a commitment to its key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EpochId(pub [u8; 32]);
-
-impl EpochId {
-    /// The first half, by which an entry's header names its epoch.
-    pub fn short(&self) -> [u8; 16] {
-        let mut short = [0; 16];
-        short.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
-        short
-    }
-}
-
-impl fmt::Debug for EpochId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EpochId(")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, ")")
-    }
-}
-
 /// The key of an epoch, with the keys derived from it. Wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct EpochKey {
@@ -148,7 +129,7 @@ impl EpochKey {
             key: *key,
             payload: blake3::derive_key(PAYLOAD_CONTEXT, key),
             links: blake3::derive_key(LINKS_CONTEXT, key),
-            id: EpochId(blake3::derive_key(EPOCH_ID_CONTEXT, key)),
+            id: EpochId::new(blake3::derive_key(EPOCH_ID_CONTEXT, key)),
         }
     }
 
@@ -379,13 +360,13 @@ impl fmt::Debug for SealingSecret {
 }
 
 /// `info` of a device seal: what it is for, and for whom.
-fn seal_info(epoch: &EpochId, device: &[u8; KEY_BYTES]) -> Vec<u8> {
-    [SEAL_CONTEXT, &epoch.0, device].concat()
+fn seal_info(epoch: &EpochId, device: &DeviceId) -> Vec<u8> {
+    [SEAL_CONTEXT, epoch.as_bytes(), device.as_bytes()].concat()
 }
 
 /// Seals an epoch key so that one device alone can open it.
 ///
-/// `to` is the device's sealing key and `device` the Ed25519 key that names it; both are bound in.
+/// `to` is the device's sealing key; it and the device's name are bound in.
 /// 32 bytes are drawn from `rng`.
 ///
 /// # Errors
@@ -393,7 +374,7 @@ fn seal_info(epoch: &EpochId, device: &[u8; KEY_BYTES]) -> Vec<u8> {
 /// [`SealError::Recipient`], which a checked key does not cause.
 pub fn seal_to_device(
     to: &SealingPublic,
-    device: &[u8; KEY_BYTES],
+    device: &DeviceId,
     key: &EpochKey,
     rng: &mut impl CryptoRng,
 ) -> Result<[u8; DEVICE_SEAL_BYTES], SealError> {
@@ -422,7 +403,7 @@ pub fn seal_to_device(
 pub fn open_from_device(
     secret: &SealingSecret,
     epoch: &EpochId,
-    device: &[u8; KEY_BYTES],
+    device: &DeviceId,
     seal: &[u8; DEVICE_SEAL_BYTES],
 ) -> Result<EpochKey, SealError> {
     let (encapsulated, ciphertext) = seal.split_at(KEY_BYTES);

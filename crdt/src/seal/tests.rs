@@ -80,14 +80,14 @@ fn key() -> EpochKey {
 }
 
 const NONCE: [u8; NONCE_BYTES] = [0x24; NONCE_BYTES];
-const DEVICE: [u8; KEY_BYTES] = [0xd0; KEY_BYTES];
+const DEVICE: DeviceId = DeviceId::new([0xd0; 32]);
 
 #[test]
 fn golden_epoch_id_and_derived_keys() {
     let key = key();
     let id = "609ea2694693388fbe84536d388df8d6a02ddaee3a137c97265c20d79a9b288a";
-    assert_eq!(hex(&key.id().0), id);
-    assert_eq!(hex(&key.id().short()), id[..32]);
+    assert_eq!(hex(key.id().as_bytes()), id);
+    assert_eq!(hex(&key.id().short_ref().0), id[..32]);
     assert_eq!(
         hex(&key.payload),
         "962b0729e750a1d41649629fb5a72e2b4fc1f2400dab1a791bb5171f4111431f"
@@ -261,9 +261,9 @@ fn every_flipped_bit_of_a_device_seal_or_its_context_is_refused() {
         let mut flip = [0; 32];
         flip[bit / 8] = 1 << (bit % 8);
         let xor = |bytes: [u8; 32]| std::array::from_fn(|i| bytes[i] ^ flip[i]);
-        let got = open_from_device(&secret, &EpochId(xor(id.0)), &DEVICE, &seal);
+        let got = open_from_device(&secret, &EpochId::new(xor(*id.as_bytes())), &DEVICE, &seal);
         assert_eq!(got.unwrap_err(), SealError::NotForThisDevice, "epoch bit {bit}");
-        let got = open_from_device(&secret, &id, &xor(DEVICE), &seal);
+        let got = open_from_device(&secret, &id, &DeviceId::new(xor(*DEVICE.as_bytes())), &seal);
         assert_eq!(got.unwrap_err(), SealError::NotForThisDevice, "device bit {bit}");
     }
 }
@@ -369,7 +369,7 @@ fn secrets_do_not_show_in_debug_output() {
     for text in [format!("{key:?}"), format!("{secret:?}")] {
         assert!(!text.contains("abab") && !text.contains("171, 171"), "{text}");
     }
-    assert!(format!("{key:?}").contains(&hex(&key.id().0)));
+    assert!(format!("{key:?}").contains(&key.id().short()));
 }
 
 proptest::proptest! {
