@@ -16,3 +16,4 @@ pub mod roster;
 pub mod seal;
 pub mod state;
 pub mod thread;
+pub mod text;
