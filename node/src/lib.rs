@@ -9,3 +9,4 @@ pub mod control;
 pub mod gossip;
 pub mod home;
 pub mod lock;
+pub mod store;

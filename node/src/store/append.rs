@@ -519,9 +519,4 @@ impl Store {
             Ok(state.roster().standing(&self.inner.own).map(|s| s.member))
         })
     }
-
-    /// This store's own device.
-    pub fn own_device(&self) -> DeviceId {
-        self.inner.own
-    }
 }

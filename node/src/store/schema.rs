@@ -102,13 +102,12 @@ CREATE TABLE epoch_keys (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE todo (n INTEGER PRIMARY KEY);
 CREATE TABLE voids (n INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 
--- grp: the thread whose summary this one shares (itself, unless it is a second import of one).
--- The summary columns are NULL while no root has been read.
+-- grp: threads with one group are folded together (imports of one root), named by the first of
+-- them. The summary columns are NULL but for canonical roots.
 CREATE TABLE threads (
     t INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
     grp INTEGER,
-    root BLOB,
     kind INTEGER,
     state INTEGER,
     title TEXT,
@@ -120,17 +119,23 @@ CREATE TABLE threads (
     hash BLOB
 );
 CREATE INDEX threads_by_group ON threads (grp);
-CREATE INDEX threads_by_activity ON threads (active) WHERE root IS NOT NULL;
-CREATE TABLE thread_entries (t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)) WITHOUT ROWID;
-CREATE TABLE thread_tags (grp INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (grp, tag)) WITHOUT ROWID;
-CREATE INDEX thread_tags_by_tag ON thread_tags (tag);
+CREATE INDEX threads_by_activity ON threads (active) WHERE hash IS NOT NULL;
+CREATE TABLE thread_entries (
+    t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)
+) WITHOUT ROWID;
+CREATE TABLE thread_tags (
+    tag TEXT NOT NULL, t INTEGER NOT NULL, PRIMARY KEY (tag, t)
+) WITHOUT ROWID;
+CREATE INDEX thread_tags_by_thread ON thread_tags (t);
 
 -- doc: rowid in the full text index, ascending by sort time. n: first arrival of the post.
--- text_n: the entry that holds the current text. parent: author of the post it answers.
+-- t: canonical root of its thread. text_n: the entry that holds the current text. parent: author of
+-- the post it answers. print: hash of what is indexed.
 CREATE TABLE posts (
     doc INTEGER PRIMARY KEY,
     n INTEGER NOT NULL UNIQUE,
     grp INTEGER NOT NULL,
+    t INTEGER NOT NULL,
     text_n INTEGER NOT NULL,
     author INTEGER NOT NULL,
     parent INTEGER,
@@ -146,19 +151,33 @@ CREATE VIRTUAL TABLE fts USING fts5(
 );
 
 -- Profiles and community names: entries by kind and author.
-CREATE TABLE specials (kind INTEGER NOT NULL, m INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, m, n)) WITHOUT ROWID;
+CREATE TABLE specials (
+    kind INTEGER NOT NULL, m INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, m, n)
+) WITHOUT ROWID;
 CREATE TABLE people (m INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER NOT NULL);
 
 -- Imported messages: by their fold key, and by a hash of the message id.
-CREATE TABLE origins (n INTEGER PRIMARY KEY, fold BLOB NOT NULL, message INTEGER NOT NULL, t INTEGER NOT NULL, root INTEGER NOT NULL);
+CREATE TABLE origins (
+    n INTEGER PRIMARY KEY,
+    fold BLOB NOT NULL,
+    message INTEGER NOT NULL,
+    t INTEGER NOT NULL,
+    root INTEGER NOT NULL
+);
 CREATE INDEX origins_by_fold ON origins (fold);
 CREATE INDEX origins_by_message ON origins (message);
 
-CREATE TABLE read_marks (t INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE peers (
     device BLOB NOT NULL, address TEXT NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (device, address)
 ) WITHOUT ROWID;
-CREATE TABLE notices (i INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, shown INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE notices (
+    i INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    shown INTEGER NOT NULL DEFAULT 0
+);
 ";
 
 /// Tables that are folds of the others and can be emptied and made again.
@@ -167,8 +186,8 @@ DELETE FROM todo;
 DELETE FROM stands;
 DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE class <> 0);
 UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
-UPDATE threads SET grp = t, root = NULL, kind = NULL, state = NULL, title = NULL, author = NULL,
-    origin = NULL, posts = NULL, started = NULL, active = NULL, hash = NULL;
+UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NULL, origin = NULL,
+    posts = NULL, started = NULL, active = NULL, hash = NULL;
 DELETE FROM thread_tags;
 DELETE FROM posts;
 DELETE FROM names;

@@ -206,8 +206,13 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
                 .execute((t, n))?;
         }
-        if class > 0 && past_column.is_some() && payload.is_some() && state == state::GOOD {
-            self.add_todo(n)?;
+        if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
+            if payload.is_some() {
+                self.add_todo(n)?;
+            } else {
+                // Its place is folded without its text: a withdrawn post leaves a tombstone.
+                self.stand(p, l)?;
+            }
         }
         self.track_head(&id, header, n)?;
         let link =
@@ -496,6 +501,9 @@ impl Ctx<'_> {
             .execute([n])?;
         if let Some(link) = self.links.get_mut(&id) {
             link.past = Some(p);
+        }
+        if class_column(header) > 0 {
+            self.stand(p, stored.l)?;
         }
         Ok(Some(id))
     }
