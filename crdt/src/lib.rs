@@ -18,3 +18,4 @@ pub mod people;
 pub mod roster;
 pub mod state;
 pub mod thread;
+pub mod text;

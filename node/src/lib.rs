@@ -12,3 +12,4 @@ pub mod identity;
 pub mod join;
 pub mod lock;
 pub mod random;
+pub mod store;

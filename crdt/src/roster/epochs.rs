@@ -1,4 +1,4 @@
-//! Epochs of the community's circle and the seals of their keys (rule E of the module above).
+//! Rule 16: epochs of the community's circle and the seals of their keys.
 
 use std::collections::BTreeMap;
 

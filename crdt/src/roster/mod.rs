@@ -3,7 +3,8 @@
 //!
 //! # Rules
 //!
-//! The numbers are those of the protocol's roster rules; each is kept by the code named with it.
+//! Each is kept by the code named with it. The numbers up to 15 are those of the protocol's roster
+//! rules.
 //!
 //! 1. **Genesis** holds the founders' join records in the order of their seniority, the quorum, the
 //!    invite policy and the rules version. Its id is the community's id; it is written by a founder,
@@ -378,6 +379,24 @@ impl Roster {
     /// ignored. Cost: two binary searches and one bit for each head.
     pub fn covers(&self, heads: &[EntryId], id: &EntryId) -> bool {
         self.graph.node(id).is_some_and(|node| self.view(heads).has(node))
+    }
+
+    /// Those of `heads` that no other covers, ascending; heads that are not here, or wait, stay.
+    ///
+    /// The roster past of an entry of another class is that of its own heads and of its log's
+    /// previous entry. So a store keeps, for each log entry, the reduced union of both.
+    pub fn reduce_heads(&self, heads: &[EntryId]) -> Vec<EntryId> {
+        let (mut known, mut reduced) = (Vec::new(), Vec::new());
+        for head in heads {
+            match self.graph.node(head) {
+                Some(node) => known.push(node),
+                None => reduced.push(*head),
+            }
+        }
+        reduced.extend(self.graph.maximal(&known).into_iter().map(|n| self.graph.id(n)));
+        reduced.sort_unstable();
+        reduced.dedup();
+        reduced
     }
 
     /// Those of `heads` that are not here whole: until they are, what names them cannot be judged
