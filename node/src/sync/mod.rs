@@ -21,3 +21,6 @@ pub use reconcile::{ItemSet, Learnt, ReconcileError, Reconciler, SyncItem};
 pub use run::{Built, PayReader, PayWriter, PutError, SegWriter, Segment, entry_cost};
 pub use session::{Input, Output, Query, Role, Session, Summary};
 pub use wire::WireError;
+
+#[cfg(test)]
+mod tests;

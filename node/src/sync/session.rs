@@ -183,7 +183,6 @@ pub struct Session {
     outgoing: Option<Outgoing>,
     incoming: Receiving,
     fin_sent: bool,
-    declined_sent: bool,
     ignored_bytes: u64,
     progress_at: u64,
     progress_bytes: usize,
@@ -225,7 +224,6 @@ impl Session {
             outgoing: None,
             incoming,
             fin_sent: false,
-            declined_sent: false,
             ignored_bytes: 0,
             progress_at: now,
             progress_bytes: 0,
@@ -722,6 +720,11 @@ impl Session {
         self.send_skip(true, declined);
         put_frame(&mut self.out, FrameType::Fin, &fin.encode());
         self.fin_sent = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn acked_ids(&self) -> &[EntryId] {
+        self.outgoing.as_ref().map_or(&[], Outgoing::acked_ids)
     }
 
     #[cfg(test)]

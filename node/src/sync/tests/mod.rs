@@ -1,0 +1,6 @@
+//! Tests of whole sessions.
+
+mod exchange;
+mod pair;
+mod sim;
+mod world;
