@@ -127,6 +127,11 @@ impl SegWriter {
         self.records
     }
 
+    /// Bytes of the body so far.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
     /// What the records so far cost of the receiver's window, in bytes.
     pub fn cost(&self) -> u64 {
         self.cost

@@ -182,6 +182,28 @@ fn greatest_entries_fit_the_smallest_window() {
 }
 
 #[test]
+fn long_wants_wait_for_the_transport() {
+    let (world, _, all) = archive(11, 3, 5300, 10);
+    let (mut a, mut b) = (MemStore::default(), MemStore::default());
+    for (n, e) in all.entries.values().enumerate() {
+        if n % 2 == 0 || e.entry.header().class == 0 {
+            a.insert(e.clone());
+        }
+        if n % 2 == 1 || e.entry.header().class == 0 {
+            b.insert(e.clone());
+        }
+    }
+    let config = Config { high_water: 1, ..Config::new(world.community) };
+    let (mut a, mut b) = pair(&config, &a, &b, 3);
+    run(&mut a, &mut b, None);
+    assert_eq!((a.store.ids(), b.store.ids()), (all.ids(), all.ids()));
+    for side in [&a, &b] {
+        // One frame of output, or one group, is the most that waits.
+        assert!(side.peak < 3 << 20, "{}", side.peak);
+    }
+}
+
+#[test]
 fn the_roster_comes_first_and_the_newest_next() {
     let (world, _, all) = archive(8, 6, 300, 60);
     let mut empty = MemStore::default();

@@ -21,12 +21,22 @@ pub(crate) struct Side {
     /// Every entry that was handed over for verification.
     pub(crate) offered: Vec<Incoming>,
     pub(crate) peak: u64,
+    /// Batches are taken and never committed.
+    pub(crate) hold_commits: bool,
 }
 
 impl Side {
     pub(crate) fn new(role: Role, config: Config, store: MemStore, nonce: Nonce) -> Side {
         let session = Session::new(role, config, store.state(), nonce, 0);
-        Side { session, store, sent: vec![], end: End::Open, offered: vec![], peak: 0 }
+        Side {
+            session,
+            store,
+            sent: vec![],
+            end: End::Open,
+            offered: vec![],
+            peak: 0,
+            hold_commits: false,
+        }
     }
 
     fn handle(&mut self, input: Input<'_>, now: u64) -> Vec<Output> {
@@ -61,6 +71,9 @@ impl Side {
                 Output::Ingest(batch) => {
                     assert!(!batch.is_empty());
                     self.offered.extend(batch.iter().cloned());
+                    if self.hold_commits {
+                        continue;
+                    }
                     let report = self.store.ingest(batch);
                     self.handle(Input::Ingested(report), now)
                 }

@@ -21,6 +21,8 @@ struct Node {
     store: MemStore,
     author: Author,
     up: bool,
+    /// Counts crashes.
+    life: u64,
 }
 
 struct End {
@@ -30,7 +32,8 @@ struct End {
     held: BTreeSet<EntryId>,
     tick: Option<u64>,
     done: bool,
-    committing: bool,
+    /// When the batch under way will be on disk.
+    committing: Option<u64>,
 }
 
 struct Link {
@@ -50,7 +53,7 @@ enum Event {
     Sent { link: u64, end: usize, bytes: usize },
     Eof { link: u64, to: usize },
     Answer { link: u64, end: usize, query: Query },
-    Commit { link: u64, end: usize, batch: Vec<Incoming> },
+    Commit { link: u64, end: usize, node: usize, life: u64, batch: Vec<Incoming> },
     Tick { link: u64, end: usize },
     Connect { a: usize, b: usize },
     Write { node: usize },
@@ -91,7 +94,7 @@ impl Sim {
         let (world, authors, all) = archive(seed, count, posts, 300);
         let mut nodes: Vec<Node> = authors
             .into_iter()
-            .map(|author| Node { store: MemStore::default(), author, up: true })
+            .map(|author| Node { store: MemStore::default(), author, up: true, life: 0 })
             .collect();
         for e in all.entries.values() {
             let home = rng.below(count) as usize;
@@ -213,18 +216,22 @@ impl Sim {
                 self.give(link, end, Input::Tick);
             }
             Event::Answer { link, end, query } => self.answer(link, end, query),
-            Event::Commit { link, end, batch } => {
-                let Some(e) = self.end(link, end) else { return };
-                e.committing = false;
-                let node = e.node;
+            Event::Commit { link, end, node, life, batch } => {
+                if self.nodes[node].life != life {
+                    return;
+                }
                 let report = self.nodes[node].store.ingest(batch);
                 assert!(report.refused.is_empty(), "{report:?}");
+                if let Some(e) = self.end(link, end) {
+                    e.committing = None;
+                }
                 self.give(link, end, Input::Ingested(report));
             }
             Event::Connect { a, b } => self.connect(a, b),
             Event::Write { node } => self.write(node),
             Event::Crash { node } => {
                 self.nodes[node].up = false;
+                self.nodes[node].life += 1;
                 let noisy = self.rng.chance(50);
                 for id in self.links_of(|x, y| x == node || y == node) {
                     let Some(link) = self.links.get_mut(&id) else { continue };
@@ -310,7 +317,7 @@ impl Sim {
             let state = self.nodes[node].store.state();
             let session = Session::new(role, config, state, nonce, self.now);
             let held = BTreeSet::new();
-            Some(End { node, session, held, tick: None, done: false, committing: false })
+            Some(End { node, session, held, tick: None, done: false, committing: None })
         });
         let rng = &mut self.rng;
         let life = if self.calm || rng.chance(40) { u64::MAX } else { rng.below(20_000) };
@@ -392,11 +399,21 @@ impl Sim {
                 self.at(time, Event::Answer { link: id, end: at, query });
             }
             Output::Ingest(batch) => {
-                let end = self.end(id, at).unwrap();
-                assert!(!std::mem::replace(&mut end.committing, true), "two batches at once");
                 let delay = if self.rng.chance(5) { 25_000 } else { 200 };
                 let time = self.soon(delay);
-                self.at(time, Event::Commit { link: id, end: at, batch });
+                let end = self.end(id, at).unwrap();
+                let time = match end.committing {
+                    // Only the last batch of a session that failed comes before its answer.
+                    Some(before) => {
+                        assert!(end.session.is_over(), "two batches at once");
+                        time.max(before)
+                    }
+                    None => time,
+                };
+                end.committing = Some(time);
+                let node = end.node;
+                let life = self.nodes[node].life;
+                self.at(time, Event::Commit { link: id, end: at, node, life, batch });
             }
             Output::Done(summary) => {
                 self.tally.done += 1;
