@@ -5,8 +5,6 @@
 
 #![warn(missing_docs)]
 
-//! lanai-node
-
 pub mod control;
 pub mod gossip;
 pub mod home;
