@@ -190,20 +190,15 @@ impl Driver {
                         self.carry_out(outputs);
                     }
                 },
-                n = write_some(&mut write, &self.queue, self.offset), if !self.queue.is_empty() => {
+                n = push(&mut write, &self.queue, self.offset), if dirty || !self.queue.is_empty() => {
                     match n {
-                        Ok(0) | Err(_) => self.feed(Input::Eof),
-                        Ok(n) => {
+                        Ok(Pushed::Flushed) => dirty = false,
+                        Ok(Pushed::Wrote(0)) | Err(_) => self.feed(Input::Eof),
+                        Ok(Pushed::Wrote(n)) => {
                             dirty = true;
                             self.wrote(n);
                             self.feed(Input::Sent(n));
                         }
-                    }
-                },
-                flushed = write.flush(), if dirty && self.queue.is_empty() => {
-                    dirty = false;
-                    if flushed.is_err() {
-                        self.feed(Input::Eof);
                     }
                 },
                 answer = finished(&mut self.query), if self.query.is_some() => match answer {
@@ -282,13 +277,21 @@ impl Driver {
     }
 }
 
-async fn write_some(
+enum Pushed {
+    Wrote(usize),
+    Flushed,
+}
+
+/// Writes some of what waits, or flushes when nothing does. Loses nothing when dropped half-way.
+async fn push(
     write: &mut (impl futures::AsyncWrite + Unpin),
     queue: &VecDeque<Vec<u8>>,
     offset: usize,
-) -> std::io::Result<usize> {
-    let piece = queue.front().and_then(|p| p.get(offset..)).unwrap_or_default();
-    write.write(piece).await
+) -> std::io::Result<Pushed> {
+    match queue.front() {
+        Some(piece) => write.write(piece.get(offset..).unwrap_or_default()).await.map(Pushed::Wrote),
+        None => write.flush().await.map(|()| Pushed::Flushed),
+    }
 }
 
 fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {

@@ -232,7 +232,7 @@ async fn fold_loop(store: Store, wake: Arc<Notify>) {
         loop {
             let store = store.clone();
             match blocking(move || store.fold_pending(BATCH)).await {
-                Ok(Ok(progress)) if progress.remaining == 0 => break,
+                Ok(Ok(progress)) if progress.left == 0 => break,
                 Ok(Ok(_)) => {}
                 Ok(Err(e)) => {
                     tracing::error!("folding: {e}");
