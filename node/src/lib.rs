@@ -1,3 +1,19 @@
+//! A member's running node.
+//!
+//! Blocking work (store) and pure machines (sync, join) at the core, the network and the runtime at
+//! the rim. See `ARCHITECTURE.md`.
+
+#![warn(missing_docs)]
+
 //! lanai-node
 
+pub mod config;
+pub mod control;
+pub mod gossip;
+pub mod home;
+pub mod identity;
+pub mod join;
+pub mod lock;
+pub mod net;
+pub mod random;
 pub mod sync;

@@ -1,0 +1,126 @@
+//! The control socket: how the command line talks to a running node.
+//!
+//! A Unix socket in the home, mode 0600. One request a connection: a line of JSON goes in, a line
+//! of JSON comes out. Nothing here is needed to read or write; only peering is asked for.
+
+mod client;
+mod server;
+
+pub use client::{Client, ControlError};
+pub use server::{Incoming, listen};
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a request line.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
+/// Bytes of a reply line.
+const MAX_REPLY_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What the command line asks of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Request {
+    /// How is it going?
+    Status,
+    /// Something was written to the store: send it out now.
+    Wake,
+    /// Sync with every connected member; answer when they have confirmed, or the time is over.
+    Sync {
+        /// How long to wait, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Connect to a typed address and remember it.
+    Dial {
+        /// A multiaddress.
+        address: String,
+    },
+    /// End gracefully.
+    Stop,
+}
+
+/// What the node answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(NodeStatus),
+    /// Done.
+    Done,
+    /// To [`Request::Sync`].
+    Synced(SyncOutcome),
+    /// It could not be done.
+    Error {
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// A running node as it sees itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Addresses it listens on, with its peer id.
+    pub listening: Vec<String>,
+    /// Whether it looks for members with mDNS.
+    pub mdns: bool,
+    /// Why mDNS cannot be used though it should be.
+    pub mdns_problem: Option<String>,
+    /// Connected peers.
+    pub peers: Vec<PeerStatus>,
+    /// Members whose nodes are known and not connected, with the reason.
+    pub absent: Vec<AbsentPeer>,
+    /// Devices of no member of this community that are seen on this network.
+    pub strangers: usize,
+    /// Counters since the start, by name.
+    pub counters: Vec<(String, u64)>,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// Device key, base32.
+    pub device: String,
+    /// Address.
+    pub address: String,
+    /// `quic` or `tcp`.
+    pub transport: String,
+    /// Seconds since it connected.
+    pub connected_s: u64,
+    /// Round trip in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Seconds since the last finished exchange.
+    pub last_sync_s: Option<u64>,
+    /// Whether the last exchange ended with both holding the same.
+    pub in_sync: bool,
+    /// Why the last exchange failed, if it did.
+    pub last_error: Option<String>,
+}
+
+/// A member's device that is not connected.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AbsentPeer {
+    /// Device key, base32.
+    pub device: String,
+    /// Addresses that are tried.
+    pub addresses: Vec<String>,
+    /// What happened at the last try.
+    pub last_error: Option<String>,
+}
+
+/// What a requested sync came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncOutcome {
+    /// Members' devices that were connected.
+    pub asked: usize,
+    /// Of these, how many confirmed that both hold the same.
+    pub confirmed: usize,
+    /// Entries received.
+    pub received: u64,
+    /// Entries sent.
+    pub sent: u64,
+    /// What went wrong, by peer.
+    pub errors: Vec<String>,
+}

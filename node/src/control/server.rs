@@ -1,0 +1,112 @@
+//! The answering side: accepts connections and hands each request to the runtime.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{MAX_REQUEST_BYTES, Reply, Request};
+
+/// How long a client may take to say what it wants.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// Requests that wait for the runtime.
+const QUEUE: usize = 16;
+
+/// A request and the place for its answer.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// Listens on `socket`, which only this user may open. The caller holds the home's lock, so a socket
+/// file that is there was left behind and is replaced.
+pub fn listen(socket: &Path) -> std::io::Result<mpsc::Receiver<Incoming>> {
+    match std::fs::remove_file(socket) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let (tx, rx) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        while !tx.is_closed() {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(serve(stream, tx.clone()));
+                }
+                Err(e) => {
+                    tracing::warn!("control socket: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(rx)
+}
+
+async fn serve(stream: UnixStream, queue: mpsc::Sender<Incoming>) {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut limited = BufReader::new(read.take(MAX_REQUEST_BYTES as u64));
+    let reply = match tokio::time::timeout(REQUEST_PATIENCE, limited.read_line(&mut line)).await {
+        Ok(Ok(n)) if n > 0 => match serde_json::from_str(&line) {
+            Ok(request) => {
+                let (reply, answer) = oneshot::channel();
+                if queue.send(Incoming { request, reply }).await.is_err() {
+                    return;
+                }
+                let Ok(reply) = answer.await else { return };
+                reply
+            }
+            Err(e) => Reply::Error { message: format!("request not understood: {e}") },
+        },
+        _ => return,
+    };
+    if let Ok(mut text) = serde_json::to_string(&reply) {
+        text.push('\n');
+        // A client that went away needs no answer.
+        let _gone = write.write_all(text.as_bytes()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Client, ControlError, NodeStatus};
+
+    #[tokio::test]
+    async fn asks_and_answers_over_a_private_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.sock");
+        assert!(matches!(Client::connect(&path), Err(ControlError::NotRunning)));
+        let mut requests = listen(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let asker = tokio::task::spawn_blocking(move || {
+            Client::connect(&path).unwrap().ask(&Request::Status, Duration::from_secs(10)).unwrap()
+        });
+        let incoming = requests.recv().await.unwrap();
+        assert_eq!(incoming.request, Request::Status);
+        let status = NodeStatus { pid: 7, ..NodeStatus::default() };
+        incoming.reply.send(Reply::Status(status.clone())).unwrap();
+        assert_eq!(asker.await.unwrap(), Reply::Status(status));
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_answered_with_a_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.sock");
+        let _requests = listen(&path).unwrap();
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"{\"op\":\"dance\"}\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("not understood"), "{text}");
+    }
+}
