@@ -5,8 +5,6 @@
 
 #![warn(missing_docs)]
 
-//! lanai-node
-
 pub mod config;
 pub mod control;
 pub mod gossip;

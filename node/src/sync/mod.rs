@@ -15,7 +15,7 @@
 //!    which entries only it has and which only the peer has. It says what it needs in WANT frames,
 //!    the last of them marked, and that ends reconciliation.
 //! 3. **Transfer.** Both sides send at the same time: roster entries first, then newest first, in
-//!    groups of one SEG frame and its PAY frames ([`SegWriter`] has the layout). Groups spend the
+//!    groups of one SEG frame and its PAY frames ([`run`] has the layout). Groups spend the
 //!    credit that the receiver's HELLO granted; ACK gives it back when they are durably committed.
 //! 4. **End.** Each side says FIN when it has sent all that is wanted. A side is done when its FIN
 //!    is sent, all it sent is acknowledged, and all it received up to the peer's FIN is committed
@@ -48,8 +48,8 @@
 //! | 2 | DIGEST | [`Digest`] |
 //! | 3 | FRONT | reserved |
 //! | 4 | RB | a negentropy v1 message |
-//! | 5 | SEG | records to the end of the body; see [`SegWriter`] |
-//! | 6 | PAY | payloads to the end of the body; see [`PayWriter`] |
+//! | 5 | SEG | records to the end of the body; see [`run`] |
+//! | 6 | PAY | payloads to the end of the body; see [`run`] |
 //! | 7 | WANT | [`Want`] |
 //! | 8 | SKIP | [`Skip`] |
 //! | 9 | HAVE | reserved |
@@ -101,7 +101,7 @@ mod frame;
 mod incoming;
 mod outgoing;
 mod reconcile;
-mod run;
+pub mod run;
 mod session;
 mod wire;
 
