@@ -18,3 +18,4 @@ pub mod state;
 pub mod text;
 pub mod thread;
 pub mod ticket;
+pub mod text;

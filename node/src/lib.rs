@@ -15,3 +15,4 @@ pub mod lock;
 pub mod net;
 pub mod random;
 pub mod sync;
+pub mod store;
