@@ -81,3 +81,61 @@ fn current<'a, T>(mut list: Vec<(&'a TalkEntry, &'a T)>) -> Option<Found<'a, T>>
     let history = order.into_iter().filter_map(|at| items.get(at).map(|(id, _)| *id)).collect();
     Some((chosen, history))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Hlc;
+
+    fn id(n: u8) -> EntryId {
+        EntryId::new([n; 32])
+    }
+
+    fn entry(n: u8, by: u8, role: Role, refs: &[u8], body: Body) -> TalkEntry {
+        let (member, refs) = (MemberId::new([by; 32]), refs.iter().map(|r| id(*r)).collect());
+        TalkEntry { id: id(n), member, role, time: Hlc(0), refs, body }
+    }
+
+    fn profile(n: u8, by: u8, refs: &[u8], name: &str) -> TalkEntry {
+        let body = Body::Profile(Profile { name: name.into(), ..Profile::default() });
+        entry(n, by, Role::Member, refs, body)
+    }
+
+    fn community(n: u8, by: u8, role: Role, refs: &[u8], name: &str) -> TalkEntry {
+        let (name, charter, salt) = (name.into(), None, [0; 16].into());
+        entry(n, by, role, refs, Body::Community(Community { name, charter, salt }))
+    }
+
+    #[test]
+    fn profiles_supersede_within_a_member() {
+        let all = [
+            profile(9, 1, &[], "Ana"),
+            profile(3, 1, &[9], "Ana B."),
+            profile(4, 2, &[9, 3], "not Ana"),
+            profile(2, 1, &[9], "Anna"),
+            entry(8, 3, Role::Member, &[], Body::Withdraw),
+        ];
+        let people = fold_people(&all);
+        assert_eq!(people.len(), 2);
+        let ana = &people[&MemberId::new([1; 32])];
+        assert_eq!((ana.name.as_str(), ana.entry), ("Ana B.", id(3)));
+        assert_eq!(ana.history, [id(9), id(2), id(3)]);
+        let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();
+        again.extend(all);
+        assert_eq!(fold_people(&again), people);
+    }
+
+    #[test]
+    fn stewards_name_the_community() {
+        let mut all = vec![
+            community(1, 1, Role::Steward, &[], "porch"),
+            community(9, 2, Role::Lead, &[1], "mine"),
+        ];
+        let named = fold_community(&all).unwrap();
+        assert_eq!((named.name.as_str(), named.by), ("porch", MemberId::new([1; 32])));
+        all.push(community(0, 3, Role::Steward, &[1], "veranda"));
+        assert_eq!(fold_community(&all).unwrap().name, "veranda");
+        assert_eq!(fold_community(&all).unwrap().history, [id(1), id(0)]);
+        assert_eq!(fold_community(&all[1..2]), None);
+    }
+}

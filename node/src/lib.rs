@@ -5,8 +5,6 @@
 
 #![warn(missing_docs)]
 
-//! lanai-node
-
 pub mod config;
 pub mod control;
 pub mod gossip;
@@ -16,5 +14,6 @@ pub mod join;
 pub mod lock;
 pub mod net;
 pub mod random;
-pub mod sync;
+pub mod runtime;
 pub mod store;
+pub mod sync;

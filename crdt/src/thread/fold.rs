@@ -19,15 +19,15 @@ impl<'a> Entries<'a> {
         sorted.sort_by_key(|e| e.id);
         sorted.dedup_by_key(|e| e.id);
         let mut all = Entries { sorted, withdrawn: BTreeSet::new() };
-        // Rule 4: by the author member, of an ask, note or post in the thread that it names.
+        // Rule 4: by the author member, naming the same thread.
         all.withdrawn = all
             .sorted
             .iter()
             .filter(|w| w.body == Body::Withdraw)
             .filter_map(|w| {
                 let (thread, target) = (w.refs.first()?, all.get(w.refs.get(1)?)?);
-                let inside = target.id == *thread || target.refs.first() == Some(thread);
-                let own = target.member == w.member && may_be_post(&target.body);
+                let inside = target.refs.first().unwrap_or(&target.id) == thread;
+                let own = target.member == w.member && may_be_dropped(&target.body);
                 (inside && own).then_some(target.id)
             })
             .collect();
@@ -43,27 +43,23 @@ impl<'a> Entries<'a> {
         self.withdrawn.contains(id)
     }
 
-    /// Whether it opens a thread: an ask or a note, or something withdrawn that names nothing.
+    /// Whether it opens a thread. What is withdrawn is told apart by its refs alone, since its
+    /// payload may be gone.
     fn is_root(&self, e: &TalkEntry) -> bool {
-        match &e.body {
-            Body::Ask(_) | Body::Note(_) => e.refs.is_empty(),
-            Body::Unknown(_) => e.refs.is_empty() && self.is_withdrawn(&e.id),
-            _ => false,
-        }
+        let opens = matches!(e.body, Body::Ask(_) | Body::Note(_));
+        e.refs.is_empty() && (opens || self.is_withdrawn(&e.id))
     }
 
     /// Whether it is a post in the thread that it names.
     pub(super) fn is_post(&self, e: &TalkEntry) -> bool {
-        match &e.body {
-            Body::Post(_) => true,
-            Body::Unknown(_) => self.is_withdrawn(&e.id),
-            _ => false,
-        }
+        !e.refs.is_empty() && (matches!(e.body, Body::Post(_)) || self.is_withdrawn(&e.id))
     }
 }
 
-fn may_be_post(body: &Body) -> bool {
-    matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Unknown(_))
+/// Whether its payload may be dropped once it is withdrawn, so that nobody can tell any more what it
+/// was: then it must not matter what it was.
+fn may_be_dropped(body: &Body) -> bool {
+    matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Edit(_) | Body::Unknown(_))
 }
 
 /// Which roots are one thread.
@@ -128,7 +124,7 @@ impl Thread {
 fn fold_group(all: &Entries<'_>, roots: &[&TalkEntry], inside: &[&TalkEntry]) -> Option<Thread> {
     let root = roots.first()?;
     let live = !all.is_withdrawn(&root.id);
-    let posts = Posts::build(all, roots, inside).view(inside);
+    let posts = Posts::build(all, roots, inside).view(all, inside);
     let (state, state_mark) = marks::state(roots, inside);
     let shown = posts.iter().filter(|p| !matches!(p.text, super::PostText::Withdrawn));
     let last_activity = shown.map(|p| p.sort_millis).max();

@@ -169,9 +169,11 @@ impl<'a> Posts<'a> {
     }
 
     /// What a reader sees.
-    pub(super) fn view(self, inside: &[&TalkEntry]) -> Vec<PostView> {
+    pub(super) fn view(self, all: &Entries<'_>, inside: &[&TalkEntry]) -> Vec<PostView> {
         let mut edits: BTreeMap<EntryId, Vec<&TalkEntry>> = BTreeMap::new();
-        for e in inside.iter().filter(|e| matches!(e.body, Body::Edit(_))) {
+        for e in
+            inside.iter().filter(|e| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id))
+        {
             if let Some(target) = e.refs.get(1) {
                 edits.entry(*target).or_default().push(e);
             }

@@ -5,6 +5,7 @@
 //! this device or the time is over. A killed join goes on where it was: the same record is shown
 //! again, so one member comes of it.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,16 +15,19 @@ use lanai_crdt::id::DeviceId;
 use lanai_crdt::ticket::TicketText;
 
 use super::now_millis;
+use super::session::author;
 use super::state::{RuntimeError, blocking};
 use crate::home::Home;
 use crate::identity::Identity;
-use crate::join::{Joined as Admission, Joiner, JoinerError, JoinerInput, JoinerOutput, Next, Progress};
+use crate::join::{
+    Joined as Admission, Joiner, JoinerError, JoinerInput, JoinerOutput, Next, Progress,
+};
 use crate::net::{
-    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, PeerId, Purpose, device_key_of,
+    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, PeerId, Purpose,
+    device_key_of,
 };
 use crate::random::{OsRandom, random_bytes};
 use crate::store::{Incoming, Place, Store, StoreError};
-use super::session::author;
 
 /// Pause before a node that could not help is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(4);
@@ -130,7 +134,7 @@ pub enum JoinRunError {
 pub async fn join(
     options: JoinOptions,
     identity: Arc<Identity>,
-    mut on_event: impl FnMut(JoinEvent),
+    on_event: impl FnMut(JoinEvent),
 ) -> Result<Joined, JoinRunError> {
     let mut config = NetConfig::new(
         zeroize::Zeroizing::new(identity.device.to_bytes()),
@@ -138,7 +142,9 @@ pub async fn join(
     );
     config.mdns = options.mdns;
     let (net, mut events) = net::start(config)?;
-    let result = search(&options, &identity, &net, &mut events, &mut on_event).await;
+    let on_event = RefCell::new(on_event);
+    let tell = |event| on_event.borrow_mut()(event);
+    let result = search(&options, &identity, &net, &mut events, &tell).await;
     net.shutdown().await;
     let (admission, through, addresses) = result?;
     let (member, community) = (admission.member, admission.community);
@@ -174,7 +180,6 @@ type Found = (Box<Admission>, DeviceId, Vec<(DeviceId, Vec<String>)>);
 struct Candidate {
     addresses: Vec<Multiaddr>,
     not_before: Option<Instant>,
-    hopeless: bool,
 }
 
 async fn search(
@@ -182,14 +187,14 @@ async fn search(
     identity: &Arc<Identity>,
     net: &NetHandle,
     events: &mut tokio::sync::mpsc::Receiver<NetEvent>,
-    on_event: &mut impl FnMut(JoinEvent),
+    tell: &impl Fn(JoinEvent),
 ) -> Result<Found, JoinRunError> {
     let until = options.wait.map(|w| Instant::now() + w);
     let mut typed: VecDeque<Multiaddr> = options.dial.iter().cloned().collect();
     typed.extend(options.ticket.addresses().iter().filter_map(|a| a.to_string().parse().ok()));
     let mut seen = HashSet::new();
     typed.retain(|a| seen.insert(a.clone()));
-    on_event(JoinEvent::Looking { addresses: typed.len() });
+    tell(JoinEvent::Looking { addresses: typed.len() });
 
     let mut candidates: HashMap<PeerId, Candidate> = HashMap::new();
     let mut last = None;
@@ -201,7 +206,7 @@ async fn search(
         }
         // What the network found meanwhile.
         while let Ok(event) = events.try_recv() {
-            note(event, &mut candidates, on_event);
+            note(event, &mut candidates, tell);
         }
         if Instant::now() >= next_round {
             next_round = Instant::now() + ASK_AGAIN;
@@ -210,7 +215,7 @@ async fn search(
                     net.dial(DialTarget::Address(address.clone()), Purpose::Join),
                     events,
                     &mut candidates,
-                    on_event,
+                    tell,
                 )
                 .await;
                 match dialled {
@@ -223,7 +228,10 @@ async fn search(
                     Err(e) => {
                         let why = e.to_string();
                         if told.insert(format!("{address} {why}")) {
-                            on_event(JoinEvent::Trouble { with: address.to_string(), why: why.clone() });
+                            tell(JoinEvent::Trouble {
+                                with: address.to_string(),
+                                why: why.clone(),
+                            });
                         }
                         last = Some(format!("{address}: {why}"));
                     }
@@ -233,23 +241,23 @@ async fn search(
         let now = Instant::now();
         let ready = candidates
             .iter()
-            .filter(|(_, c)| !c.hopeless && c.not_before.is_none_or(|t| t <= now))
+            .filter(|(_, c)| c.not_before.is_none_or(|t| t <= now))
             .map(|(peer, c)| (*peer, c.addresses.clone()))
             .next();
         let Some((peer, addresses)) = ready else {
             let pause = tokio::time::sleep(Duration::from_millis(100));
             tokio::select! {
-                Some(event) = events.recv() => note(event, &mut candidates, on_event),
+                Some(event) = events.recv() => note(event, &mut candidates, tell),
                 () = pause => {}
             }
             continue;
         };
         let Some(device) = device_key_of(&peer).map(DeviceId::new) else { continue };
         let asked = patiently(
-            ask(options, identity, net, peer, device, addresses),
+            ask(options, identity, net, (peer, addresses), device, tell),
             events,
             &mut candidates,
-            on_event,
+            tell,
         )
         .await;
         match asked {
@@ -265,11 +273,13 @@ async fn search(
                     .collect();
                 return Ok((admission, device, known));
             }
-            Err(Trouble::Join(e)) if e.next() == Next::GiveUp => return Err(JoinRunError::Refused(e)),
+            Err(Trouble::Join(e)) if e.next() == Next::GiveUp => {
+                return Err(JoinRunError::Refused(e));
+            }
             Err(trouble) => {
                 let why = trouble.to_string();
                 if told.insert(format!("{device} {why}")) {
-                    on_event(JoinEvent::Trouble { with: device.short(), why: why.clone() });
+                    tell(JoinEvent::Trouble { with: device.short(), why: why.clone() });
                 }
                 last = Some(why);
                 if let Some(candidate) = candidates.get_mut(&peer) {
@@ -285,22 +295,18 @@ async fn patiently<T>(
     work: impl Future<Output = T>,
     events: &mut tokio::sync::mpsc::Receiver<NetEvent>,
     candidates: &mut HashMap<PeerId, Candidate>,
-    on_event: &mut impl FnMut(JoinEvent),
+    tell: &impl Fn(JoinEvent),
 ) -> T {
     tokio::pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return done,
-            Some(event) = events.recv() => note(event, candidates, on_event),
+            Some(event) = events.recv() => note(event, candidates, tell),
         }
     }
 }
 
-fn note(
-    event: NetEvent,
-    candidates: &mut HashMap<PeerId, Candidate>,
-    on_event: &mut impl FnMut(JoinEvent),
-) {
+fn note(event: NetEvent, candidates: &mut HashMap<PeerId, Candidate>, tell: &impl Fn(JoinEvent)) {
     match event {
         NetEvent::Discovered { peer, addresses } => {
             if candidates.len() >= MAX_CANDIDATES && !candidates.contains_key(&peer) {
@@ -310,7 +316,7 @@ fn note(
             let candidate = candidates.entry(peer).or_default();
             candidate.addresses = addresses;
             if new && let Some(device) = device_key_of(&peer) {
-                on_event(JoinEvent::Found { device: DeviceId::new(device) });
+                tell(JoinEvent::Found { device: DeviceId::new(device) });
             }
         }
         NetEvent::Expired { peer } => {
@@ -335,10 +341,11 @@ async fn ask(
     options: &JoinOptions,
     identity: &Arc<Identity>,
     net: &NetHandle,
-    peer: PeerId,
+    (peer, addresses): (PeerId, Vec<Multiaddr>),
     device: DeviceId,
-    addresses: Vec<Multiaddr>,
+    tell: &impl Fn(JoinEvent),
 ) -> Result<Box<Admission>, Trouble> {
+    tell(JoinEvent::Asking { device });
     net.dial(DialTarget::Peer { peer, addresses }, Purpose::Join).await?;
     let mut stream = net.open_join(peer).await?;
     let (mut machine, outputs) = Joiner::start(
@@ -363,7 +370,10 @@ async fn ask(
                         outputs.extend(machine.handle(JoinerInput::Closed, now_millis()));
                     }
                 }
-                JoinerOutput::Progress(progress) => tracing::info!(?progress, "join"),
+                JoinerOutput::Progress(Progress::Recognised) => tell(JoinEvent::Recognised),
+                JoinerOutput::Progress(Progress::Receiving { entries, of }) => {
+                    tell(JoinEvent::Receiving { entries, of });
+                }
                 JoinerOutput::Finished(result) => {
                     // The other side has nothing more to say.
                     let _closed = tokio::time::timeout(TICK, stream.close()).await;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use lanai_crdt::entry::{HeaderError, Signed, payload_hash};
 use lanai_crdt::id::{CommunityId, PayloadHash};
 
-use super::config::MAX_SESSION_ENTRIES;
+use super::config::{MAX_SESSION_ENTRIES, MAX_WANTED_PAYLOADS};
 use super::frame::{Ack, Fin};
 use super::run::{PayReader, Segment};
 use super::wire::WireError;
@@ -120,7 +120,7 @@ impl Receiving {
             return Err(ReceiveError::OverWindow);
         }
         let end = self.next + segment.len() as u64;
-        if end > MAX_SESSION_ENTRIES as u64 {
+        if end > (MAX_SESSION_ENTRIES + MAX_WANTED_PAYLOADS) as u64 {
             return Err(ReceiveError::TooMany);
         }
         let payloads = vec![None; segment.len()];
@@ -136,6 +136,9 @@ impl Receiving {
             return Err(ReceiveError::AfterFin);
         }
         let unexpected = WireError::Range("payload number");
+        if body.is_empty() {
+            return Err(WireError::Truncated.into());
+        }
         let mut reader = PayReader::new(body);
         while let Some(number) = reader.number()? {
             let at = self.groups.partition_point(|g| g.end() <= number);
@@ -170,6 +173,19 @@ impl Receiving {
         if self.committing.is_some() || self.groups.front().is_none_or(|g| g.missing > 0) {
             return None;
         }
+        let (batch, committing) = self.whole(limit);
+        self.committing = Some(committing);
+        Some(batch)
+    }
+
+    /// All that is whole, when the session ends early. Nothing is acknowledged after that.
+    pub(super) fn take_rest(&mut self) -> Vec<Incoming> {
+        let (batch, rest) = self.whole(usize::MAX);
+        self.pending -= rest.cost;
+        batch
+    }
+
+    fn whole(&mut self, limit: usize) -> (Vec<Incoming>, Committing) {
         let mut batch = Vec::new();
         let (mut through, mut cost, mut refused) = (self.done.through, 0, 0);
         while let Some(group) = self.groups.pop_front_if(|g| {
@@ -194,8 +210,7 @@ impl Receiving {
                 }
             }
         }
-        self.committing = Some(Committing { through, cost, refused });
-        Some(batch)
+        (batch, Committing { through, cost, refused })
     }
 
     /// The batch is durable: what to acknowledge. `None` when no batch was handed over.

@@ -129,6 +129,8 @@ pub(super) struct Outgoing {
     next: u64,
     acked: Ack,
     unsendable: u64,
+    #[cfg(test)]
+    sent_ids: Vec<EntryId>,
 }
 
 impl Outgoing {
@@ -151,6 +153,8 @@ impl Outgoing {
             next: 0,
             acked: Ack::default(),
             unsendable: 0,
+            #[cfg(test)]
+            sent_ids: Vec::new(),
         }
     }
 
@@ -362,9 +366,17 @@ impl Outgoing {
                 self.vouched.insert(before);
             }
         }
+        #[cfg(test)]
+        self.sent_ids.extend(group.iter().map(|e| e.entry.id()));
         self.next += group.len() as u64;
         self.in_flight.push_back(InFlight { through: self.next, cost });
         self.in_flight_cost += cost;
+    }
+
+    /// The entries that the peer says it has dealt with.
+    #[cfg(test)]
+    pub(super) fn acked_ids(&self) -> &[EntryId] {
+        &self.sent_ids[..self.acked.through as usize]
     }
 
     #[cfg(test)]

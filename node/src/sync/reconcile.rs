@@ -256,7 +256,7 @@ mod tests {
     fn item(n: u64) -> SyncItem {
         let id = EntryId::new(blake3::hash(&n.to_be_bytes()).into());
         // Several items share a time, and some lie at both ends of it.
-        let time = if n % 97 == 0 { u64::MAX } else { n / 3 };
+        let time = if n.is_multiple_of(97) { u64::MAX } else { n / 3 };
         SyncItem { time, id, lane: 0, roster: false }
     }
 

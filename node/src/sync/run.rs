@@ -54,13 +54,13 @@ use super::config::{ENTRY_OVERHEAD_BYTES, MAX_BODY_BYTES, MAX_SEG_RECORDS};
 use super::wire::{Cursor, WireError, put_varint, unzigzag, zigzag};
 
 /// Flag: a signature ends the record.
-pub const SIGNATURE: u8 = 1;
+pub(super) const SIGNATURE: u8 = 1;
 /// Flag: sequence number and previous entry are said.
-pub const START: u8 = 2;
+pub(super) const START: u8 = 2;
 /// Flag: the payload hash is said and the payload does not travel.
-pub const HASH: u8 = 4;
+pub(super) const HASH: u8 = 4;
 /// Flag: the epoch is said.
-pub const EPOCH: u8 = 64;
+pub(super) const EPOCH: u8 = 64;
 const RESERVED: u8 = 128;
 const KIND_SHIFT: u32 = 3;
 const KIND_GENESIS: u8 = 6;
@@ -125,6 +125,11 @@ impl SegWriter {
     /// Records so far.
     pub fn records(&self) -> usize {
         self.records
+    }
+
+    /// Bytes of the body so far.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
     }
 
     /// What the records so far cost of the receiver's window, in bytes.

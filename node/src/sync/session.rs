@@ -1,6 +1,6 @@
 //! The session itself: one state machine for both sides. See the module above for the protocol.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use lanai_crdt::id::EntryId;
 
@@ -9,135 +9,16 @@ use super::config::{
     MAX_WANTED_PAYLOADS, MAX_WRITE_BYTES, MIN_WINDOW_BYTES,
 };
 use super::digest::{Digest, Hello, LocalState, Nonce, community_check};
-use super::error::{ByeReason, SessionError};
+use super::error::{ByeReason, SessionError, Severity};
+use super::event::{Input, Output, Query, Role, Summary};
 use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_frame};
-use super::incoming::{Incoming, IngestReport, ReceiveError, Receiving};
-use super::outgoing::{Outgoing, StoredEntry, order};
+use super::incoming::{IngestReport, ReceiveError, Receiving};
+use super::outgoing::{Outgoing, order};
 use super::reconcile::{ItemSet, Reconciler, SyncItem};
 
 /// Bytes received that count as progress when no frame is whole yet: slow links live, and a peer
 /// that sends a byte now and then does not.
 const PROGRESS_BYTES: usize = 1024;
-
-/// Which side opened the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// This side.
-    Initiator,
-    /// The peer.
-    Responder,
-}
-
-/// What happens to a session.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// The stream is open. First input.
-    Start,
-    /// Bytes from the peer, in pieces of any size.
-    Bytes(&'a [u8]),
-    /// The peer closed its direction.
-    Eof,
-    /// The transport took this many bytes of what [`Output::Send`] gave it.
-    Sent(usize),
-    /// Answer to [`Query::Items`].
-    Items(Vec<SyncItem>),
-    /// Answer to [`Query::WantedPayloads`].
-    WantedPayloads(Vec<EntryId>),
-    /// Answer to [`Query::Load`].
-    Loaded {
-        /// Those of the entries that are held, in any order.
-        entries: Vec<StoredEntry>,
-        /// How many ids from the front of the query were looked up; at least one.
-        taken: usize,
-    },
-    /// The last batch is durable.
-    Ingested(IngestReport),
-    /// The store could not answer or commit.
-    StoreFailed,
-    /// Time went by; see [`Session::deadline`].
-    Tick,
-    /// The node stops.
-    Stop,
-}
-
-/// What a session asks of the store. At most one query is open at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Query {
-    /// The whole reconciled set, best in ascending order of (time, id). Asked once.
-    Items,
-    /// Up to `limit` entries whose payload is missing and wanted. Asked once, if the local state
-    /// said that there are some.
-    WantedPayloads {
-        /// How many to give at most.
-        limit: usize,
-    },
-    /// These entries with their payloads, from the front, until `max_bytes` are reached; at least
-    /// one id is to be looked up.
-    Load {
-        /// Which.
-        ids: Vec<EntryId>,
-        /// Where to stop.
-        max_bytes: usize,
-    },
-}
-
-/// What a session wants done. Outputs are to be carried out in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Write these bytes; at most [`MAX_WRITE_BYTES`].
-    Send(Vec<u8>),
-    /// Ask the store.
-    Query(Query),
-    /// Verify and commit these in one transaction, then give [`Input::Ingested`]. One batch at a
-    /// time.
-    Ingest(Vec<Incoming>),
-    /// All is done: flush, close this direction. Last output.
-    Done(Summary),
-    /// It failed: flush what there is, close. Last output. [`Session::summary`] says what was done
-    /// before.
-    Failed(SessionError),
-}
-
-/// What a session did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Summary {
-    /// Nothing went either way.
-    pub nothing_new: bool,
-    /// Entries sent.
-    pub sent: u64,
-    /// Entries that the peer has committed.
-    pub confirmed: u64,
-    /// Entries that the peer refused.
-    pub refused_by_peer: u64,
-    /// Entries received, new or not.
-    pub received: u64,
-    /// Entries received that were new and are stored.
-    pub stored: u64,
-    /// Payloads received for headers held before.
-    pub payloads: u64,
-    /// Entries received that were held before.
-    pub known: u64,
-    /// Entries received that wait for their device or parent.
-    pub waiting: u64,
-    /// Entries received and refused, by reason.
-    pub refused: BTreeMap<&'static str, u64>,
-    /// Wanted entries and payloads that the peer does not hold.
-    pub unserved: u64,
-    /// Entries that were to be sent and turned out not to belong to the community.
-    pub unsendable: u64,
-    /// Bytes sent above the transport.
-    pub bytes_out: u64,
-    /// Bytes received above the transport.
-    pub bytes_in: u64,
-    /// Messages of reconciliation that this side sent.
-    pub rounds: u32,
-    /// Frames of unknown types that were passed over.
-    pub ignored_frames: u64,
-    /// Entries that the peer says it holds.
-    pub peer_entries: u64,
-    /// A side had more than one session carries: start another.
-    pub more: bool,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -177,13 +58,13 @@ pub struct Session {
     have: Vec<EntryId>,
     need: Vec<EntryId>,
     wanted_payloads: Vec<EntryId>,
+    wants: VecDeque<Want>,
     asked: [u64; 2],
     peer_wants: Vec<EntryId>,
     peer_wants_done: bool,
     outgoing: Option<Outgoing>,
     incoming: Receiving,
     fin_sent: bool,
-    declined_sent: bool,
     ignored_bytes: u64,
     progress_at: u64,
     progress_bytes: usize,
@@ -219,13 +100,13 @@ impl Session {
             have: Vec::new(),
             need: Vec::new(),
             wanted_payloads: Vec::new(),
+            wants: VecDeque::new(),
             asked: [0; 2],
             peer_wants: Vec::new(),
             peer_wants_done: false,
             outgoing: None,
             incoming,
             fin_sent: false,
-            declined_sent: false,
             ignored_bytes: 0,
             progress_at: now,
             progress_bytes: 0,
@@ -294,6 +175,12 @@ impl Session {
     }
 
     fn fail(&mut self, error: SessionError) {
+        if error.severity() != Severity::Local {
+            let rest = self.incoming.take_rest();
+            if !rest.is_empty() {
+                self.outputs.push(Output::Ingest(rest));
+            }
+        }
         if let Some(reason) = error.bye() {
             put_frame(&mut self.out, FrameType::Bye, &[reason.number()]);
         }
@@ -349,7 +236,7 @@ impl Session {
                 ids.truncate(MAX_WANTED_PAYLOADS);
                 self.wanted_payloads = ids;
                 if !self.drives {
-                    self.send_wants(true);
+                    self.queue_wants(true);
                 }
             }
             Input::Loaded { entries, taken } => {
@@ -580,29 +467,26 @@ impl Session {
         self.need.dedup();
         self.summary.more |= self.need.len() > MAX_SESSION_ENTRIES;
         self.need.truncate(MAX_SESSION_ENTRIES);
-        self.send_wants(false);
+        self.queue_wants(false);
         let have = std::mem::take(&mut self.have);
         self.plan(&have);
         self.phase = Phase::Transfer;
     }
 
-    /// Sends what this side lacks: payloads, and for the driver entries.
-    fn send_wants(&mut self, only_payloads: bool) {
+    /// Queues what this side lacks: payloads, and for the driver entries.
+    fn queue_wants(&mut self, only_payloads: bool) {
         let (need, payloads) =
             (std::mem::take(&mut self.need), std::mem::take(&mut self.wanted_payloads));
         self.asked = [need.len() as u64, payloads.len() as u64];
-        let mut frames: Vec<Want> = Vec::new();
+        let frames = &mut self.wants;
         for (payloads, ids) in [(true, &payloads), (false, &need)] {
             for ids in ids.chunks(MAX_WANT_IDS) {
-                frames.push(Want { last: false, payloads, ids: ids.to_vec() });
+                frames.push_back(Want { last: false, payloads, ids: ids.to_vec() });
             }
         }
-        match frames.last_mut() {
+        match frames.back_mut() {
             Some(frame) => frame.last = true,
-            None => frames.push(Want { last: true, payloads: only_payloads, ids: Vec::new() }),
-        }
-        for frame in frames {
-            put_frame(&mut self.out, FrameType::Want, &frame.encode());
+            None => frames.push_back(Want { last: true, payloads: only_payloads, ids: Vec::new() }),
         }
     }
 
@@ -684,6 +568,11 @@ impl Session {
                 put_frame(&mut self.out, FrameType::Ack, &ack.encode());
             }
         }
+        while self.has_room()
+            && let Some(want) = self.wants.pop_front()
+        {
+            put_frame(&mut self.out, FrameType::Want, &want.encode());
+        }
         if self.phase == Phase::Transfer {
             self.send_entries();
         }
@@ -701,20 +590,24 @@ impl Session {
         }
     }
 
+    /// Whether the transport keeps up with what it is given.
+    fn has_room(&self) -> bool {
+        self.unsent + self.out.len() <= self.config.high_water
+    }
+
     fn send_entries(&mut self) {
+        while self.wants.is_empty()
+            && self.has_room()
+            && self.outgoing.as_mut().is_some_and(|o| o.send_group(&mut self.out))
+        {}
         let Some(outgoing) = &mut self.outgoing else { return };
-        loop {
-            let waiting = self.unsent + self.out.len();
-            if waiting > self.config.high_water || !outgoing.send_group(&mut self.out) {
-                break;
-            }
-        }
         if self.queries.is_empty()
             && let Some(ids) = outgoing.next_load(self.config.load_entries)
         {
             self.queries.push_back(Query::Load { ids, max_bytes: self.config.load_bytes });
         }
-        if !outgoing.is_drained() || !self.peer_wants_done || self.fin_sent {
+        let more_to_say = !self.wants.is_empty() || !outgoing.is_drained() || !self.peer_wants_done;
+        if more_to_say || self.fin_sent {
             return;
         }
         let declined = outgoing.take_declined();
@@ -722,6 +615,11 @@ impl Session {
         self.send_skip(true, declined);
         put_frame(&mut self.out, FrameType::Fin, &fin.encode());
         self.fin_sent = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn acked_ids(&self) -> &[EntryId] {
+        self.outgoing.as_ref().map_or(&[], Outgoing::acked_ids)
     }
 
     #[cfg(test)]

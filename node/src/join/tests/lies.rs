@@ -165,6 +165,11 @@ fn a_forged_admission() {
     s.village.publish(&s.founder, &s.record, None);
     assert_eq!(s.fault(s.village.community.genesis()), RosterFault::NotAdmitted);
     assert_eq!(s.fault(EntryId::new([7; 32])), RosterFault::NotAdmitted);
+    // That of somebody else, where both count.
+    let second = s.village.ticket(&s.founder, 51, 1, None);
+    let other = s.village.publish(&s.founder, &join_record(&second, &bo, [4; 16]), None);
+    assert!(s.village.roster().verdict(&other).unwrap().counts());
+    assert_eq!(s.fault(other), RosterFault::NotAdmitted);
 }
 
 #[test]

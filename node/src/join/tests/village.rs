@@ -1,7 +1,9 @@
 //! A community in memory with real keys, signatures, seals and folds, and a wire between the two
 //! machines that can be cut at any byte.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use lanai_crdt::clock::Hlc;
@@ -36,6 +38,8 @@ pub(super) struct Village {
     pub(super) items: Vec<RosterItem>,
     pub(super) key: EpochKey,
     pub(super) epoch_entry: EntryId,
+    /// Opened entries, which remember whether their join records are good.
+    opened: Rc<RefCell<BTreeMap<EntryId, RosterEntry>>>,
     logs: BTreeMap<DeviceId, (u64, EntryId)>,
 }
 
@@ -56,6 +60,7 @@ impl Village {
             items: Vec::new(),
             key,
             epoch_entry: EntryId::ZERO,
+            opened: Rc::default(),
             logs: BTreeMap::new(),
         };
         let genesis = village.write(
@@ -85,12 +90,23 @@ impl Village {
     }
 
     pub(super) fn roster(&self) -> Roster {
+        let mut opened = self.opened.borrow_mut();
         let entries: Vec<RosterEntry> = self
             .items
             .iter()
-            .filter_map(|i| RosterEntry::open(&i.verified, i.payload.as_deref()?).ok())
+            .filter_map(|i| {
+                let payload = i.payload.as_deref()?;
+                if !opened.contains_key(&i.verified.id()) {
+                    let entry = RosterEntry::open(&i.verified, payload).ok()?;
+                    opened.insert(entry.id, entry);
+                }
+                opened.get(&i.verified.id()).cloned()
+            })
             .collect();
-        Roster::fold(self.community, &entries)
+        let roster = Roster::fold(self.community, &entries);
+        // With what the fold has found out about their join records.
+        opened.extend(entries.into_iter().map(|e| (e.id, e)));
+        roster
     }
 
     /// Writes an entry on top of all there is.
