@@ -13,6 +13,7 @@ pub mod limits;
 pub mod payload;
 pub mod people;
 pub mod roster;
+pub mod seal;
 pub mod state;
 pub mod text;
 pub mod thread;
