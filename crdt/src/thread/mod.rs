@@ -21,7 +21,8 @@
 //!    does, and are final. A withdrawn copy is a
 //!    tombstone: an author, a time and a place in the tree, and nothing of the payload, which nodes
 //!    may have dropped already. It folds with no other copy. A thread with a withdrawn root is a
-//!    thread of its own without title.
+//!    thread of its own without title. Whoever withdraws an edit gets a tombstone for it too: once
+//!    its payload is gone, nobody can tell that it was an edit.
 //! 5. **Tree.** A post hangs below the post that it answers. A post whose parent is not here hangs
 //!    below the root as an *orphan* until the parent comes; so does a post whose parent is in another
 //!    thread. With several copies, the first whose parent is here decides. Folding can make a loop
@@ -51,9 +52,11 @@ pub(crate) mod digest;
 mod fold;
 mod marks;
 mod posts;
+mod refs;
 pub(crate) mod supersede;
 
 pub use fold::{fold_thread, fold_threads};
+pub use refs::{RefsError, refs_for};
 
 const ORIGIN_CONTEXT: &str = "lanai v1 origin key";
 

@@ -809,3 +809,15 @@ fn every_verdict_is_a_sentence() {
     let waiting = Verdict::Waiting { missing: vec![EntryId::ZERO; MAX_MISSING_LISTED] };
     assert_eq!(waiting.to_string(), "it waits for 8 entries that are not here or more");
 }
+
+#[test]
+fn golden_hash() {
+    let mut s = small();
+    s.w.grant(&s.a, &[s.admitted], s.b_id, Role::Lead);
+    s.w.add(&s.a, &[s.admitted], &[s.ticket], Body::TicketClose);
+    assert_eq!(
+        crate::id::base32(&s.w.fold().hash())[..16],
+        *"jddgk00hg6js486r",
+        "nodes of both versions would never agree on their state"
+    );
+}
