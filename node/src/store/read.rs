@@ -311,7 +311,7 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut conditions = String::new();
             let mut values: Vec<Value> = vec![own_number(conn, self)?.into()];
-            let mut place = |value: Value, values: &mut Vec<Value>| {
+            let place = |value: Value, values: &mut Vec<Value>| {
                 values.push(value);
                 format!("?{}", values.len())
             };
