@@ -7,12 +7,12 @@
 mod find;
 mod people;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lanai_crdt::id::{EntryId, MemberId};
-use lanai_crdt::payload::{Body, Mark, Reaction, Role};
-use lanai_crdt::thread::{TalkEntry, Thread};
+use lanai_crdt::payload::{Body, Mark, Profile, Role, ThreadState};
+use lanai_crdt::people::fold_people;
+use lanai_crdt::thread::{RefsError, refs_for};
 use lanai_node::control::{Client, Request};
 use lanai_node::home::Home;
 use lanai_node::identity::{Identity, IdentityError};
@@ -30,9 +30,6 @@ pub use people::{People, Person};
 /// How long a command waits for a running node to notice what was written. The post is safe
 /// already; a node that is busy finds it a little later by itself.
 const WAKE_PATIENCE: Duration = Duration::from_millis(300);
-
-/// Entries that a new one can name beside the thread and the post.
-const MAX_SUPERSEDED: usize = lanai_crdt::limits::MAX_REFS - 2;
 
 /// Entries that are folded before a list is shown; a fraction of a second.
 const QUICK_FOLD: usize = 2000;
@@ -72,9 +69,10 @@ pub fn identity(home: &Home) -> Result<Identity, CliError> {
 
 /// Tells a running node that there is something new in the store. Whether one was told.
 pub fn wake(home: &Home) -> bool {
-    let told = home.check_socket().ok().and_then(|socket| {
-        Client::connect(&socket).ok()?.ask(&Request::Wake, WAKE_PATIENCE).ok()
-    });
+    let told = home
+        .check_socket()
+        .ok()
+        .and_then(|socket| Client::connect(&socket).ok()?.ask(&Request::Wake, WAKE_PATIENCE).ok());
     told.is_some()
 }
 
@@ -92,24 +90,6 @@ pub fn tell_notices(ui: &mut Ui, store: &Store) -> Result<(), CliError> {
         Some(last) => Ok(store.notices_shown(last.number)?),
         None => Ok(()),
     }
-}
-
-/// What a mark is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Marked {
-    /// The state of the thread.
-    State,
-    /// Whether the post is part of the answer.
-    Answer,
-}
-
-/// An own entry that is acted on, and the thread that it names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OwnCopy {
-    /// The post.
-    pub id: EntryId,
-    /// The thread as the post itself names it.
-    pub thread: EntryId,
 }
 
 /// A community opened for a command.
@@ -151,15 +131,6 @@ impl App {
     /// Refused, where it belongs to none (any more).
     pub fn me(&self) -> Result<MemberId, CliError> {
         self.store.own_member()?.ok_or_else(|| StoreError::NotMember.into())
-    }
-
-    /// Our role now; none where we are no member.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn my_role(&self) -> Result<Option<Role>, CliError> {
-        Ok(self.store.roster()?.standing(&self.store.own_device()).map(|s| s.role))
     }
 
     /// Everybody's names.
@@ -218,151 +189,90 @@ impl App {
     /// # Errors
     ///
     /// As for [`publish`](Self::publish).
-    pub fn publish_one(
-        &self,
-        context: &mut Context,
-        entry: NewEntry,
-    ) -> Result<EntryId, CliError> {
+    pub fn publish_one(&self, context: &mut Context, entry: NewEntry) -> Result<EntryId, CliError> {
         let ids = self.publish(context, vec![entry])?;
         ids.first().copied().ok_or_else(|| CliError::internal("nothing was written"))
     }
 
-    /// The thread that a post names in its own header, which may be an alias; the post itself
-    /// where it opens a thread.
+    /// An entry of ours about a post: a reply, an edit, a withdrawal, a reaction, a mark. It names
+    /// what the folds want it to name.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
-    pub fn thread_named_by(&self, post: &EntryId) -> Result<EntryId, CliError> {
-        let info = self.store.entry(post)?;
-        Ok(info.and_then(|info| info.header.refs().first().copied()).unwrap_or(*post))
-    }
-
-    /// Our own copy of a post, which alone we may edit or withdraw.
-    ///
-    /// # Errors
-    ///
-    /// Refused, where others wrote or imported it.
-    pub fn own_copy(&self, spot: &Spot, people: &People) -> Result<OwnCopy, CliError> {
-        let me = self.me()?;
+    /// Refused, where it is not ours to say.
+    pub fn about(&self, spot: &Spot, people: &People, body: Body) -> Result<NewEntry, CliError> {
         let post = spot.post();
-        for id in std::iter::once(&post.id).chain(&post.aliases) {
-            let Some(info) = self.store.entry(id)? else { continue };
-            if info.member.is_some_and(|(member, _)| member == me) {
-                let thread = info.header.refs().first().copied().unwrap_or(*id);
-                return Ok(OwnCopy { id: *id, thread });
+        let refs = self.refs(spot, &post.id, &body).map_err(|error| match error {
+            Refused::Store(error) => error.into(),
+            Refused::NoMember(error) => error,
+            Refused::Rule(RefsError::NotOwn) => {
+                let name = people.shown(&post.author).to_plain();
+                let deed = if post.origin.is_some() { "imported" } else { "wrote" };
+                CliError::refused(format!("{name} {deed} it, and nobody else can change it"))
+                    .hint(format!("answer it with `lanai reply {}`", post.id.short()))
             }
-        }
-        let name = people.shown(&post.author).to_plain();
-        let deed = if post.origin.is_some() { "imported" } else { "wrote" };
-        Err(CliError::refused(format!("{name} {deed} it, and nobody else can change it"))
-            .hint(format!("answer it with `lanai reply {}`", post.id.short())))
+            Refused::Rule(RefsError::NotEntitled) => {
+                CliError::refused(RefsError::NotEntitled.to_string())
+            }
+            Refused::Rule(RefsError::Withdrawn) => {
+                CliError::failed("withdrawn", RefsError::Withdrawn.to_string())
+            }
+            Refused::Rule(RefsError::NotHere) => {
+                CliError::not_found(RefsError::NotHere.to_string())
+            }
+            Refused::Rule(error) => CliError::failed("senseless", error.to_string()),
+        })?;
+        Ok(NewEntry::new(body, refs))
     }
 
-    /// Whether we may set the state of a thread and say what answers it: who opened it, leads and
-    /// stewards may.
-    ///
-    /// # Errors
-    ///
-    /// Refused, with `what` we wanted in the message.
-    pub fn must_speak_for(&self, thread: &Thread, what: &str) -> Result<(), CliError> {
-        let me = self.me()?;
-        if thread.author == me || self.my_role()?.is_some_and(|role| role >= Role::Lead) {
-            return Ok(());
-        }
-        for copy in &thread.aliases {
-            let info = self.store.entry(copy)?;
-            if info.and_then(|info| info.member).is_some_and(|(member, _)| member == me) {
-                return Ok(());
-            }
-        }
-        Err(CliError::refused(format!("only who opened the thread, leads and stewards may {what}")))
-    }
-
-    /// The references of a new mark: thread, post, and the marks it replaces.
+    /// Whether we may settle the thread: who opened it, leads and stewards may.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub fn mark_refs(&self, spot: &Spot, what: Marked) -> Result<Vec<EntryId>, CliError> {
-        let thread = spot.thread();
-        let (named, about) = match what {
-            Marked::State => (thread.root, thread.root),
-            Marked::Answer => (self.thread_named_by(&spot.post().id)?, spot.post().id),
-        };
-        let targets: BTreeSet<EntryId> = match what {
-            Marked::State => std::iter::once(thread.root).chain(thread.aliases.clone()).collect(),
-            Marked::Answer => spot.copies().collect(),
-        };
-        let entries = self.store.thread_entries(&thread.root)?;
-        let marks: Vec<&TalkEntry> = entries
-            .iter()
-            .filter(|e| e.refs.get(1).is_some_and(|id| targets.contains(id)))
-            .filter(|e| match (&e.body, what) {
-                (Body::Mark(Mark::State(_)), Marked::State) => true,
-                (Body::Mark(Mark::Answer(_)), Marked::Answer) => true,
-                _ => false,
-            })
-            .collect();
-        // The mark that counts must be among those named, or the new one would not outrank it.
-        let current = thread.state_mark.filter(|_| what == Marked::State);
-        let mut refs = vec![named, about];
-        refs.extend(current);
-        let rest = unsuperseded(&marks).into_iter().filter(|id| Some(*id) != current);
-        refs.extend(rest.take(MAX_SUPERSEDED - usize::from(current.is_some())));
-        Ok(refs)
+    pub fn speaks_for(&self, spot: &Spot) -> Result<bool, CliError> {
+        let reopen = Body::Mark(Mark::State(ThreadState::Open));
+        match self.refs(spot, &spot.thread().root, &reopen) {
+            Ok(_) => Ok(true),
+            Err(Refused::Rule(_)) => Ok(false),
+            Err(Refused::Store(error)) => Err(error.into()),
+            Err(Refused::NoMember(error)) => Err(error),
+        }
     }
 
-    /// The entries by which `member` reacted to a post so, and did not take back.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub fn reactions_of(
-        &self,
-        spot: &Spot,
-        member: MemberId,
-        reaction: Reaction,
-    ) -> Result<Vec<EntryId>, CliError> {
-        let targets: BTreeSet<EntryId> = spot.copies().collect();
+    fn refs(&self, spot: &Spot, target: &EntryId, body: &Body) -> Result<Vec<EntryId>, Refused> {
+        let me = self.me().map_err(Refused::NoMember)?;
+        let standing = self.store.roster()?.standing(&self.store.own_device());
+        let role = standing.map_or(Role::Member, |standing| standing.role);
         let entries = self.store.thread_entries(&spot.thread().root)?;
-        let reacts: Vec<(&TalkEntry, bool)> = entries
-            .iter()
-            .filter(|e| e.member == member)
-            .filter_map(|e| match &e.body {
-                Body::React(react) if react.reaction == reaction => Some((e, react.on)),
-                _ => None,
-            })
-            .collect();
-        let taken: BTreeSet<EntryId> = reacts
-            .iter()
-            .filter(|(_, on)| !on)
-            .flat_map(|(e, _)| e.refs.iter().skip(2).copied())
-            .collect();
-        let about = |e: &TalkEntry| e.refs.get(1).is_some_and(|id| targets.contains(id));
-        let left = reacts.iter().filter(|(e, on)| *on && about(e) && !taken.contains(&e.id));
-        Ok(left.map(|(e, _)| e.id).collect())
+        refs_for(&entries, &me, role, target, body).map_err(Refused::Rule)
     }
 
-    /// The references of a new profile: those it replaces.
+    /// A new profile of ours, which replaces the one before.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
-    pub fn profile_refs(&self, member: &MemberId) -> Result<Vec<EntryId>, CliError> {
-        let entries = self.store.profile_entries(member)?;
-        let mut refs = unsuperseded(&entries.iter().collect::<Vec<_>>());
-        refs.truncate(MAX_SUPERSEDED);
-        Ok(refs)
+    /// When we are no member, or the store cannot be read.
+    pub fn new_profile(&self, profile: Profile) -> Result<NewEntry, CliError> {
+        let me = self.me()?;
+        let entries = self.store.profile_entries(&me)?;
+        let before = fold_people(&entries).remove(&me);
+        let refs = before.map(|person| person.heads).unwrap_or_default();
+        Ok(NewEntry::new(Body::Profile(profile), refs))
     }
 }
 
-/// Entries that no other of these names, ascending.
-fn unsuperseded(entries: &[&TalkEntry]) -> Vec<EntryId> {
-    let named: BTreeSet<&EntryId> = entries.iter().flat_map(|e| &e.refs).collect();
-    let left: BTreeSet<EntryId> =
-        entries.iter().map(|e| e.id).filter(|id| !named.contains(id)).collect();
-    left.into_iter().collect()
+/// Why an entry about a post has no references.
+enum Refused {
+    Store(StoreError),
+    NoMember(CliError),
+    Rule(RefsError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl From<IdentityError> for CliError {

@@ -18,6 +18,8 @@ mod read;
 mod reply;
 mod search;
 mod threads;
+#[cfg(test)]
+mod village;
 mod who;
 mod withdraw;
 

@@ -37,11 +37,6 @@ impl Spot {
         &self.post
     }
 
-    /// The ids of the post: its own and those of other imports of it.
-    pub fn copies(&self) -> impl Iterator<Item = EntryId> + '_ {
-        std::iter::once(self.post.id).chain(self.post.aliases.iter().copied())
-    }
-
     /// The thread, taken out.
     #[must_use]
     pub fn into_view(self) -> ThreadView {
@@ -145,7 +140,9 @@ fn describe(candidate: &Candidate) -> String {
     match &candidate.found {
         Found::Thread { title, .. } => format!("{id}  thread \"{}\"", clean_line(title)),
         Found::Post { title, .. } => format!("{id}  post in \"{}\"", clean_line(title)),
-        Found::Member { name, .. } => format!("{id}  member {}", clean_line(name.as_deref().unwrap_or_default())),
+        Found::Member { name, .. } => {
+            format!("{id}  member {}", clean_line(name.as_deref().unwrap_or_default()))
+        }
         Found::Entry => format!("{id}  something else"),
     }
 }

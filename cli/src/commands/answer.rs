@@ -2,10 +2,9 @@
 
 use lanai_crdt::payload::{Body, Mark, ThreadState};
 use lanai_crdt::thread::{PostKind, PostText, ThreadKind};
-use lanai_node::store::NewEntry;
 
 use super::{Context, publish};
-use crate::app::{App, Marked};
+use crate::app::App;
 use crate::args::AnswerArgs;
 use crate::error::{CliError, Exit};
 
@@ -20,22 +19,22 @@ pub(super) fn run(context: &mut Context, args: &AnswerArgs) -> Result<Exit, CliE
     if post.text == PostText::Withdrawn && !args.undo {
         return Err(CliError::failed("withdrawn", "the post was withdrawn"));
     }
-    app.must_speak_for(thread, "say what answers it")?;
+    let people = app.people()?;
+    let mark = app.about(&spot, &people, Body::Mark(Mark::Answer(!args.undo)))?;
     if post.part_of_answer != args.undo {
         let said = if args.undo { "it is no part of the answer" } else { "it is marked already" };
         context.ui.say(said);
         return publish::report_unchanged(context, &post.id, &thread.root);
     }
-    let mut entries = Vec::new();
-    let refs = app.mark_refs(&spot, Marked::Answer)?;
-    entries.push(NewEntry::new(Body::Mark(Mark::Answer(!args.undo)), refs));
+    let mut entries = vec![mark];
     let open = matches!(thread.state, ThreadState::Open | ThreadState::Working);
     if !args.undo && thread.kind == ThreadKind::Ask && open {
-        let refs = app.mark_refs(&spot, Marked::State)?;
-        entries.push(NewEntry::new(Body::Mark(Mark::State(ThreadState::Answered)), refs));
+        let answered = Body::Mark(Mark::State(ThreadState::Answered));
+        entries.push(app.about(&spot, &people, answered)?);
     }
     let written = app.publish(context, entries)?;
-    let said = if args.undo { "no part of the answer any more" } else { "marked as part of the answer" };
+    let said =
+        if args.undo { "no part of the answer any more" } else { "marked as part of the answer" };
     publish::report(context, said, written.first().unwrap_or(&post.id), &thread.root)?;
     Ok(Exit::Done)
 }

@@ -2,10 +2,9 @@
 
 use lanai_crdt::payload::{Body, Mark, ThreadState};
 use lanai_crdt::thread::ThreadKind;
-use lanai_node::store::NewEntry;
 
 use super::{Context, publish};
-use crate::app::{App, Marked};
+use crate::app::App;
 use crate::args;
 use crate::args::CloseArgs;
 use crate::error::{CliError, Exit};
@@ -26,17 +25,25 @@ pub(super) fn run(context: &mut Context, args: &CloseArgs) -> Result<Exit, CliEr
     let spot = app.find_thread(&args.id)?;
     let thread = spot.thread();
     if thread.kind == ThreadKind::Note {
-        return Err(CliError::failed("no-ask", "a note has no state; only asks are open or closed"));
+        return Err(CliError::failed(
+            "no-ask",
+            "a note has no state; only asks are open or closed",
+        ));
     }
     if thread.state == wanted {
         context.ui.say(format!("it is {} already", wanted.word()));
         return publish::report_unchanged(context, &thread.root, &thread.root);
     }
-    if wanted != ThreadState::Working {
-        app.must_speak_for(thread, "say so; anybody may say `--state worked`")?;
+    let settled = matches!(thread.state, ThreadState::Answered | ThreadState::Closed);
+    if wanted == ThreadState::Working && settled && !app.speaks_for(&spot)? {
+        let message = format!(
+            "it is {}; only who opened it, leads and stewards may reopen it",
+            thread.state.word()
+        );
+        return Err(CliError::refused(message));
     }
-    let refs = app.mark_refs(&spot, Marked::State)?;
-    let entry = NewEntry::new(Body::Mark(Mark::State(wanted)), refs);
+    let people = app.people()?;
+    let entry = app.about(&spot, &people, Body::Mark(Mark::State(wanted)))?;
     let id = app.publish_one(context, entry)?;
     publish::report(context, &format!("now {}", wanted.word()), &id, &thread.root)?;
     Ok(Exit::Done)

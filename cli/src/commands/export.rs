@@ -36,7 +36,8 @@ pub(super) fn run(context: &mut Context, args: &ExportArgs) -> Result<Exit, CliE
         Some(typed) => vec![Row::of_one(app.find_thread(typed)?.thread())],
         None => all(&app)?,
     };
-    let job = Job { format: format(context, args), people: app.people()?, app, threads, all: args.all };
+    let job =
+        Job { format: format(context, args), people: app.people()?, app, threads, all: args.all };
     match &args.out {
         None => job.to_stdout(context),
         Some(path) if path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/') => {
@@ -99,7 +100,8 @@ impl Job {
 
     fn to_file(&self, context: &mut Context, path: &Path, force: bool) -> Result<Exit, CliError> {
         let mut file = Fresh::create(path, force)?;
-        let mut progress = context.ui.progress("export", Some(self.threads.len() as u64), "threads");
+        let mut progress =
+            context.ui.progress("export", Some(self.threads.len() as u64), "threads");
         let mut done = 0;
         let posts = self.write_all((context.clock)(), |text| {
             done += 1;
@@ -111,7 +113,12 @@ impl Job {
         self.report(context, posts, vec![path.to_path_buf()])
     }
 
-    fn to_directory(&self, context: &mut Context, dir: &Path, force: bool) -> Result<Exit, CliError> {
+    fn to_directory(
+        &self,
+        context: &mut Context,
+        dir: &Path,
+        force: bool,
+    ) -> Result<Exit, CliError> {
         fs::create_dir_all(dir)
             .map_err(|e| CliError::io(format!("make the directory {}", dir.display()), &e))?;
         let paths: Vec<PathBuf> =
@@ -176,7 +183,10 @@ impl Job {
             ExportFormat::Md => "\n---\n\n",
         };
         if list {
-            write(&format!("{{\"version\":{},\"kind\":\"threads\",\"threads\":[\n", json::VERSION))?;
+            write(&format!(
+                "{{\"version\":{},\"kind\":\"threads\",\"threads\":[\n",
+                json::VERSION
+            ))?;
         }
         let mut posts = 0;
         let mut first = true;
@@ -184,7 +194,11 @@ impl Job {
             let Some(opened) = self.app.thread(&row.root)? else { continue };
             posts += opened.thread.posts.len();
             let text = self.text(&opened, now_ms, !list)?;
-            if first { write(&text)? } else { write(&format!("{between}{text}"))? }
+            if first {
+                write(&text)?
+            } else {
+                write(&format!("{between}{text}"))?
+            }
             first = false;
         }
         if list {

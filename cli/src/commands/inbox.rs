@@ -69,13 +69,19 @@ pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result
     let people = app.people()?;
     let sorted = sorted(app, &people, args)?;
     let texts = Texts { app, known: BTreeMap::new() };
-    if context.ui.is_json() { json(context, &people, &sorted, texts) } else { text(context, app, &people, &sorted, texts) }
+    if context.ui.is_json() {
+        json(context, &people, &sorted, texts)
+    } else {
+        text(context, app, &people, &sorted, texts)
+    }
 }
 
 fn sorted(app: &App, people: &People, args: &InboxArgs) -> Result<Sorted, CliError> {
     let limit = args.limit.max(1);
     let inbox = app.store().inbox(limit)?;
-    let mine = |item: &InboxThread| item.thread.origin.is_none() && Some(item.thread.author) == people.me();
+    let mine = |item: &InboxThread| {
+        item.thread.origin.is_none() && Some(item.thread.author) == people.me()
+    };
     let (my_threads, for_me) = inbox.for_me.into_iter().partition(mine);
     let mut read = Vec::new();
     if args.all {
@@ -141,7 +147,8 @@ fn text(
         }
         first = false;
         let new: u64 = list.iter().map(|item| item.thread.unread).sum();
-        let line = Text::styled(Style::Heading, heading).with(Style::Unread, format!("  {new} new"));
+        let line =
+            Text::styled(Style::Heading, heading).with(Style::Unread, format!("  {new} new"));
         context.ui.line(line)?;
         for item in list {
             one(context, people, item, &mut texts)?;
@@ -154,12 +161,17 @@ fn text(
         context.ui.line(Text::styled(Style::Heading, "Read"))?;
         for thread in &sorted.read {
             let by = threads::author(thread, people);
-            context.ui.indented(head(thread).with(Style::Dim, "  ").then(by), &Indent::spaces(2))?;
+            context
+                .ui
+                .indented(head(thread).with(Style::Dim, "  ").then(by), &Indent::spaces(2))?;
         }
     }
     let next = [&sorted.for_me, &sorted.my_threads, &sorted.rest].into_iter().flatten().next();
     if let Some(next) = next {
-        context.ui.hint(format!("lanai read {} · lanai reply ID · lanai inbox --mark-read", next.thread.root.short()));
+        context.ui.hint(format!(
+            "lanai read {} · lanai reply ID · lanai inbox --mark-read",
+            next.thread.root.short()
+        ));
     }
     Ok(())
 }
@@ -171,8 +183,12 @@ fn suggest_when_empty(context: &mut Context, app: &App) -> Result<(), CliError> 
         ..ThreadFilter::default()
     })?;
     match open.first() {
-        Some(_) => context.ui.hint("`lanai threads --state open` lists asks that wait for an answer"),
-        None => context.ui.hint("`lanai ask` asks the community, `lanai threads` lists what is here"),
+        Some(_) => {
+            context.ui.hint("`lanai threads --state open` lists asks that wait for an answer")
+        }
+        None => {
+            context.ui.hint("`lanai ask` asks the community, `lanai threads` lists what is here")
+        }
     }
     Ok(())
 }
@@ -212,7 +228,8 @@ fn post_line(
 ) -> Result<(), CliError> {
     let when = time::ago(time::seconds(post.time_ms), context.now());
     let author: &MemberId = &post.author;
-    let mut line = Text::from("    ").then(people.shown(author)).with(Style::Dim, format!(", {when}: "));
+    let mut line =
+        Text::from("    ").then(people.shown(author)).with(Style::Dim, format!(", {when}: "));
     let text = texts.of(&thread.root, &post.id)?.unwrap_or_else(|| "(withdrawn)".into());
     line.push(Style::Plain, text.split_whitespace().collect::<Vec<_>>().join(" "));
     if let Some(columns) = context.ui.columns() {

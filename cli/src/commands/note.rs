@@ -22,16 +22,11 @@ pub(super) fn run(context: &mut Context, args: &NoteArgs) -> Result<Exit, CliErr
     let app = App::open(context)?;
     let template = Template { initial: "", help: HELP };
     let messages = &args.text.message;
-    let written = publish::Written::get(
-        context,
-        &app,
-        messages,
-        "note",
-        template,
-        args.title.is_some(),
-    )?;
-    let entry = publish::titled(args.title.as_deref(), &written.text)
-        .map(|(title, text)| NewEntry::new(Body::Note(Note { title, text, tags, origin: None }), []));
+    let written =
+        publish::Written::get(context, &app, messages, "note", template, args.title.is_some())?;
+    let entry = publish::titled(args.title.as_deref(), &written.text).map(|(title, text)| {
+        NewEntry::new(Body::Note(Note { title, text, tags, origin: None }), [])
+    });
     let id = written.publish(context, &app, entry)?;
     publish::report(context, "published", &id, &id)?;
     Ok(Exit::Done)

@@ -1,8 +1,8 @@
 //! `lanai profile`: who a member is, and who we say we are.
 
 use lanai_crdt::id::MemberId;
-use lanai_crdt::payload::{Body, Profile};
-use lanai_node::store::{NewEntry, Person as Member};
+use lanai_crdt::payload::Profile;
+use lanai_node::store::Person as Member;
 use serde::Serialize;
 
 use super::{Context, who};
@@ -125,12 +125,12 @@ fn change(context: &mut Context, app: &App, args: &ProfileArgs) -> Result<Exit, 
     }
     let people = app.people()?;
     if args.name.is_some() && !people.lookalikes(&after.name, Some(me)).is_empty() {
-        context.ui.warn(
-            "another member's name looks like this one; both are shown with their key marks",
-        );
+        context
+            .ui
+            .warn("another member's name looks like this one; both are shown with their key marks");
     }
-    let refs = app.profile_refs(&me)?;
-    app.publish_one(context, NewEntry::new(Body::Profile(after), refs))?;
+    let entry = app.new_profile(after)?;
+    app.publish_one(context, entry)?;
     context.ui.say("your profile is published");
     show(context, app, None)
 }

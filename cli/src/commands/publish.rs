@@ -54,7 +54,8 @@ impl Written {
     fn kept(&self, error: CliError) -> CliError {
         let Some(draft) = &self.draft else { return error };
         let kept = format!("your text is kept in {}", draft.path().display());
-        let hint = error.hint.as_ref().map_or_else(|| kept.clone(), |hint| format!("{hint}; {kept}"));
+        let hint =
+            error.hint.as_ref().map_or_else(|| kept.clone(), |hint| format!("{hint}; {kept}"));
         error.hint(hint)
     }
 
@@ -72,7 +73,8 @@ impl Written {
         app: &App,
         entry: Result<NewEntry, CliError>,
     ) -> Result<EntryId, CliError> {
-        let id = entry.and_then(|entry| app.publish_one(context, entry)).map_err(|e| self.kept(e))?;
+        let id =
+            entry.and_then(|entry| app.publish_one(context, entry)).map_err(|e| self.kept(e))?;
         self.forget();
         Ok(id)
     }
@@ -131,7 +133,10 @@ pub(super) fn tags(given: &[String]) -> Result<Vec<String>, CliError> {
         }
     }
     if tags.len() > MAX_TAGS {
-        return Err(CliError::usage(format!("{} tags are given, {MAX_TAGS} are allowed", tags.len())));
+        return Err(CliError::usage(format!(
+            "{} tags are given, {MAX_TAGS} are allowed",
+            tags.len()
+        )));
     }
     Ok(tags)
 }

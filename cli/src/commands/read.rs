@@ -96,7 +96,11 @@ fn say_what_lacks(context: &mut Context, view: &ThreadView) {
         Text::from(format!("{count} {noun} of this thread {verb} {what}; {brings}"))
     };
     if view.missing > 0 {
-        context.ui.warn(lacks(view.missing, "not here yet", "`lanai sync` asks peers for the rest"));
+        context.ui.warn(lacks(
+            view.missing,
+            "not here yet",
+            "`lanai sync` asks peers for the rest",
+        ));
     }
     if view.locked > 0 {
         context.ui.warn(lacks(

@@ -3,7 +3,6 @@
 use lanai_crdt::payload::{Body, Post, PostRole};
 use lanai_crdt::text::{clean_block, clean_line};
 use lanai_crdt::thread::{PostText, PostView};
-use lanai_node::store::NewEntry;
 
 use super::{Context, publish};
 use crate::app::{App, People, Spot};
@@ -18,7 +17,7 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
     let app = App::open(context)?;
     let people = app.people()?;
     let spot = app.find_post(&args.id)?;
-    let (thread, post) = (spot.thread(), spot.post());
+    let post = spot.post();
     let help = help(&spot, &people, args.outcome);
     let purpose = format!("reply {}", post.id.short());
     let template = Template { initial: "", help: &help };
@@ -26,13 +25,10 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
     let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
     let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
     let body = Body::Post(Post { role, text: written.text.clone(), origin: None });
-    let entry = if post.id == thread.root {
-        NewEntry::new(body, [thread.root])
-    } else {
-        NewEntry::new(body, [thread.root, post.id])
-    };
-    let id = written.publish(context, &app, Ok(entry))?;
-    publish::report(context, if args.outcome { "outcome told" } else { "replied" }, &id, &thread.root)?;
+    let entry = app.about(&spot, &people, body);
+    let id = written.publish(context, &app, entry)?;
+    let said = if args.outcome { "outcome told" } else { "replied" };
+    publish::report(context, said, &id, &spot.thread().root)?;
     Ok(Exit::Done)
 }
 

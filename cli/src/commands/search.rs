@@ -112,7 +112,9 @@ fn find(app: &App, args: &SearchArgs, text: &str) -> Result<Vec<SearchHit>, CliE
 fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> {
     let left = app.catch_up()?;
     if left > 0 {
-        context.ui.warn(format!("{left} entries are not in the index yet; search again in a while"));
+        context
+            .ui
+            .warn(format!("{left} entries are not in the index yet; search again in a while"));
     }
     Ok(())
 }
@@ -175,7 +177,8 @@ fn alike(found: &str, wanted: &str) -> bool {
 }
 
 fn table(hits: &[SearchHit], people: &People, now: i64) -> Table {
-    let mut table = Table::new().column("ID").column("TIME").column("BY").column("TITLE").column("TEXT");
+    let mut table =
+        Table::new().column("ID").column("TIME").column("BY").column("TITLE").column("TEXT");
     for hit in hits {
         table.row([
             Text::styled(Style::Id, hit.post.full()),

@@ -47,11 +47,7 @@ pub(super) fn run(context: &mut Context, args: &ThreadsArgs) -> Result<Exit, Cli
 }
 
 /// The first tag and the author narrow the search down in the store, the rest here.
-fn select(
-    app: &App,
-    people: &People,
-    args: &ThreadsArgs,
-) -> Result<Vec<ThreadSummary>, CliError> {
+fn select(app: &App, people: &People, args: &ThreadsArgs) -> Result<Vec<ThreadSummary>, CliError> {
     let fold = |tag: &String| tag.trim().trim_start_matches('#').to_lowercase();
     let tags: BTreeSet<String> = args.tags.iter().map(fold).collect();
     let member = args.author.as_deref().map(|typed| people.find(typed)).transpose();

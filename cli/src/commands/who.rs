@@ -29,7 +29,8 @@ pub(super) fn run(context: &mut Context, args: &WhoArgs) -> Result<Exit, CliErro
     let mut members = app.store().people()?;
     members.retain(|member| words.iter().all(|word| mentions(member, word)));
     if context.ui.is_json() {
-        let shape = |member: &Member| profile::ProfileShape::of(member, &people, last_seen(member, &seen));
+        let shape =
+            |member: &Member| profile::ProfileShape::of(member, &people, last_seen(member, &seen));
         context.ui.json("members", &Members { members: members.iter().map(shape).collect() })?;
         return Ok(Exit::Done);
     }

@@ -2,7 +2,6 @@
 
 use lanai_crdt::payload::Body;
 use lanai_crdt::thread::{PostKind, PostText};
-use lanai_node::store::NewEntry;
 
 use super::{Context, publish};
 use crate::app::App;
@@ -20,9 +19,9 @@ pub(super) fn run(context: &mut Context, args: &WithdrawArgs) -> Result<Exit, Cl
     let post = spot.post();
     let PostText::Current(text) = &post.text else {
         context.ui.say("it is withdrawn already");
-        return Ok(Exit::Done);
+        return publish::report_unchanged(context, &post.id, &spot.thread().root);
     };
-    let copy = app.own_copy(&spot, &people)?;
+    let entry = app.about(&spot, &people, Body::Withdraw)?;
     let what = if post.kind == PostKind::Root { "your thread" } else { "your post" };
     let excerpt = if post.kind == PostKind::Root { &spot.thread().title } else { text };
     let question = Text::from(format!("withdraw {what} "))
@@ -31,7 +30,7 @@ pub(super) fn run(context: &mut Context, args: &WithdrawArgs) -> Result<Exit, Cl
         .then(Text::from(excerpt).truncated(EXCERPT))
         .plain("\"? It cannot be undone.");
     context.ui.confirm(question, args.yes)?;
-    let id = app.publish_one(context, NewEntry::new(Body::Withdraw, [copy.thread, copy.id]))?;
+    let id = app.publish_one(context, entry)?;
     if !post.aliases.is_empty() {
         context.ui.warn(
             "others imported the same message; their copies stay, only they can withdraw them",
