@@ -17,6 +17,8 @@ mod react;
 mod read;
 mod reply;
 mod search;
+#[cfg(test)]
+mod talk_tests;
 mod threads;
 #[cfg(test)]
 mod village;
