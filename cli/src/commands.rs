@@ -8,6 +8,8 @@ mod edit;
 mod export;
 mod help;
 mod inbox;
+#[cfg(test)]
+mod list_tests;
 mod man;
 mod note;
 mod paths;
