@@ -7,4 +7,5 @@
 
 pub mod control;
 pub mod gossip;
+pub mod import;
 pub mod lock;
