@@ -7,7 +7,7 @@
 //! sets and HTML.
 //!
 //! 1. A header ends at the first empty line. Only fields that matter are kept, at most
-//!    [`MAX_FIELD_BYTES`] of each, unfolded by the parser. Bytes that are not UTF-8 are read as
+//!    64 KiB of each, unfolded by the parser. Bytes that are not UTF-8 are read as
 //!    windows-1252, what undeclared mail mostly is.
 //! 2. `multipart/alternative` gives its plain text, or else the text of its HTML. All other multiparts
 //!    give the texts of their parts one after another.
@@ -421,13 +421,23 @@ impl Leaf<'_> {
             _ => self.body.len() as u64,
         };
         let name = self.disposition.as_ref().and_then(|d| d.attribute("filename"));
-        let name = name.or_else(|| self.attribute("name")).map(str::to_owned);
+        let name = name.or_else(|| self.attribute("name")).map(decoded_words);
         let name = name.or_else(|| {
             let is_mail = self.main == "message";
             is_mail.then(|| split_entity(self.body).0.text("subject")).flatten()
         });
         AttachmentNote { name: file_name(&name.unwrap_or_default()), media_type, bytes }
     }
+}
+
+/// Encoded words stand in quoted names too, though RFC 2047 forbids it.
+fn decoded_words(name: &str) -> String {
+    if !name.contains("=?") {
+        return name.to_owned();
+    }
+    let line = format!("{name}\n");
+    let value = MessageStream::new(line.as_bytes()).parse_unstructured();
+    value.as_text().unwrap_or(name).to_owned()
 }
 
 /// The last component of a path in any system's notation, safe to show and never a way out of a

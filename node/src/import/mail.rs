@@ -13,7 +13,7 @@ use super::date::parse_date;
 use super::entity::{Fields, read_body, split_entity};
 use super::text::{cut_text, one_line, prefix};
 
-/// Ancestors of one mail that are kept, the nearest ones.
+/// Ancestors of one mail that are kept: the start of the thread and the nearest ones.
 const MAX_REFERENCES: usize = 100;
 /// Attachments that [`Mail::attachment_lines`] names.
 const MAX_NAMED_ATTACHMENTS: usize = 10;
@@ -173,17 +173,20 @@ fn references(fields: &Fields, own: &str) -> Vec<String> {
             if is_id && fits && id != own && !all.contains(&id) {
                 all.push(id);
             }
-            if all.len() > 2 * MAX_REFERENCES {
-                all.drain(..MAX_REFERENCES);
+            if all.len() > MAX_REFERENCES {
+                all.remove(1);
             }
         }
     }
-    all.split_off(all.len().saturating_sub(MAX_REFERENCES))
+    all
 }
 
 /// Name and address of the author. Archives hide addresses (`joe at example.org`) and mails lack
 /// names; one of both stands in for the other.
 fn author(fields: &Fields) -> (String, String) {
+    if let Some(hidden) = hidden_address(fields) {
+        return hidden;
+    }
     for field in ["from", "sender", "reply-to"] {
         if let HeaderValue::Address(address) = fields.addresses(field)
             && let Some(addr) = first_address(&address)
@@ -200,6 +203,23 @@ fn author(fields: &Fields) -> (String, String) {
         }
     }
     ("unknown".to_owned(), String::new())
+}
+
+/// `joe at example.org (Joe Doe)`, as the archives of Mailman write it.
+fn hidden_address(fields: &Fields) -> Option<(String, String)> {
+    let from = fields.text("from").filter(|from| !from.contains(['@', '<', ',', ';']))?;
+    let (address, name) = from.split_once('(').unwrap_or((&from, ""));
+    let (local, domain) = address.trim().split_once(" at ")?;
+    if local.contains(' ') || domain.contains(' ') || !domain.contains('.') {
+        return None;
+    }
+    let name = name.trim_end_matches([')', ' ']);
+    let name = if name.is_empty() { local } else { name };
+    let address = format!("{local}@{domain}");
+    Some((
+        prefix(name, MAX_NAME_BYTES).to_owned(),
+        prefix(&address, MAX_MESSAGE_ID_BYTES).to_owned(),
+    ))
 }
 
 fn first_address<'a>(address: &'a Address<'a>) -> Option<&'a Addr<'a>> {
@@ -239,12 +259,15 @@ mod tests {
             ("ann@example.org", "ann", "ann@example.org"),
             ("=?iso-8859-1?Q?J=F6rg?= <j@example.org>", "Jörg", "j@example.org"),
             ("team: Ann <ann@example.org>, b@example.org;", "Ann", "ann@example.org"),
+            ("ann at example.org (Ann Bell)", "Ann Bell", "ann@example.org"),
+            ("ann at example.org", "ann", "ann@example.org"),
+            ("Ann Bell", "Ann Bell", ""),
+            ("Looking at stars", "Looking at stars", ""),
             ("", "unknown", ""),
         ] {
             let mail = mail(&format!("From: {from}\nSubject: x\n\nx\n"));
             assert_eq!((mail.from_name.as_str(), mail.from_address.as_str()), (name, address));
         }
-        assert_eq!(mail("From: ann at example.org (Ann Bell)\n\nx\n").from_name, "Ann Bell");
         assert_eq!(mail("Sender: s@example.org\n\nx\n").from_name, "s");
     }
 
@@ -260,6 +283,7 @@ mod tests {
         let many: String = (0..1000).map(|n| format!(" <{n}@x>\n")).collect();
         let m = mail(&format!("References:{many}\nx\n"));
         assert_eq!(m.references.len(), MAX_REFERENCES);
+        assert_eq!(m.references.first().unwrap(), "0@x");
         assert_eq!(m.references.last().unwrap(), "999@x");
     }
 

@@ -3,7 +3,7 @@
 //! The stages, each of which can be read alone:
 //!
 //! 1. [`source`] finds the raw mails in a file or directory, one at a time.
-//! 2. [`mail`] turns one raw mail into plain text and the few headers that matter, with [`entity`],
+//! 2. [`mail`] turns one raw mail into plain text and the few headers that matter, with `entity`,
 //!    [`html`], [`text`] and [`date`] beneath it.
 //! 3. [`threading`] finds out who answers whom, and [`plausible`] when a mail was most likely
 //!    written.
@@ -14,7 +14,7 @@
 
 pub mod archive;
 pub mod date;
-pub mod entity;
+mod entity;
 pub mod html;
 pub mod mail;
 pub mod plausible;
@@ -22,7 +22,9 @@ pub mod source;
 pub mod text;
 pub mod threading;
 
-pub use archive::{Archive, ArchivedMail, Duplicate, ImportError, Limits, Progress, read_all};
-pub use mail::{AttachmentNote, ClaimedDate, Mail, parse_mail};
+pub use archive::{
+    Archive, ArchivedMail, Duplicate, ImportError, Limits, Progress, Skipped, read_all,
+};
+pub use mail::{AttachmentNote, ClaimedDate, Mail, MailError, parse_mail};
 pub use source::{MailItem, Place, Source, SourceError, SourceKind};
 pub use text::cut_text;

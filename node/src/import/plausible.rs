@@ -10,8 +10,8 @@
 //!    and five years) does not count.
 //! 3. A date that its neighbours in the file contradict does not count. How far dates of neighbours
 //!    lie apart is measured first, so that this does nothing in an archive that is not sorted.
-//! 4. Where a reply is dated more than a day before what it answers, the one that fits its neighbours
-//!    worse does not count.
+//! 4. Where replies are dated more than a day before what they answer, its date does not count if
+//!    several of them say so or its neighbours contradict it more; else the reply's does not.
 //! 5. Dates that do not count are interpolated between the neighbours in the file that have one, and
 //!    kept between parent and children. In an unsorted archive they lie next to parent or child.
 //! 6. Last, every reply lies after what it answers, if only by a second, and nothing in the future.
@@ -54,7 +54,7 @@ pub fn plausible_dates(mails: &[Dated], now: i64) -> Vec<i64> {
     let mut own: Vec<Option<i64>> = mails.iter().map(|m| own_date(m.claimed, now)).collect();
     drop_far_from_archive(&mut own);
     let neighbours = Neighbours::measure(&own);
-    for (date, offset) in own.iter_mut().zip(&neighbours.offsets) {
+    for (date, offset) in own.iter_mut().zip(&neighbours.outside) {
         if offset.is_some_and(|o| o > neighbours.tolerance) {
             *date = None;
         }
@@ -88,9 +88,10 @@ fn drop_far_from_archive(own: &mut [Option<i64>]) {
 
 /// How the dates compare with those of their neighbours in the file.
 struct Neighbours {
-    /// Distance of each date from the median of its neighbours.
-    offsets: Vec<Option<i64>>,
-    /// The median of these distances.
+    /// How far each date lies outside the range of its neighbours, their two extremes left out: a
+    /// gap in the archive contradicts nobody, and neither does one wrong neighbour.
+    outside: Vec<Option<i64>>,
+    /// The usual distance from the middle of the neighbours.
     usual: i64,
     tolerance: i64,
 }
@@ -98,48 +99,65 @@ struct Neighbours {
 impl Neighbours {
     fn measure(own: &[Option<i64>]) -> Self {
         let dated: Vec<i64> = own.iter().flatten().copied().collect();
-        let mut offsets = Vec::with_capacity(own.len());
+        let mut outside = Vec::with_capacity(own.len());
+        let mut distances = Vec::with_capacity(dated.len());
         let mut nth = 0;
         for date in own {
-            offsets.push(date.and_then(|date| {
+            outside.push(date.and_then(|date| {
                 nth += 1;
-                let median = median_around(&dated, nth - 1)?;
-                Some((date - median).abs())
+                let around = sorted_around(&dated, nth - 1);
+                let (low, high) = (around.get(1)?, around.iter().nth_back(1)?);
+                distances.push((date - around.get(around.len() / 2)?).abs());
+                Some((low - date).max(date - high).max(0))
             }));
         }
-        let mut sorted: Vec<i64> = offsets.iter().flatten().copied().collect();
-        sorted.sort_unstable();
-        let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+        distances.sort_unstable();
+        let usual = distances.get(distances.len() / 2).copied().unwrap_or(0);
         let tolerance = NEIGHBOUR_SLACK.max(usual.saturating_mul(USUAL_FACTOR));
-        Neighbours { offsets, usual, tolerance }
+        Neighbours { outside, usual, tolerance }
     }
 }
 
-fn median_around(dated: &[i64], at: usize) -> Option<i64> {
-    let before = dated.get(at.saturating_sub(NEIGHBOURS)..at)?;
+/// The dates of the neighbours; none if they are too few to say anything.
+fn sorted_around(dated: &[i64], at: usize) -> Vec<i64> {
+    let before = dated.get(at.saturating_sub(NEIGHBOURS)..at).unwrap_or_default();
     let after = dated.get(at + 1..dated.len().min(at + 1 + NEIGHBOURS)).unwrap_or_default();
     let mut around: Vec<i64> = before.iter().chain(after).copied().collect();
     if around.len() < MIN_NEIGHBOURS {
-        return None;
+        around.clear();
     }
     around.sort_unstable();
-    around.get(around.len() / 2).copied()
+    around
 }
 
 /// Rule 4.
 fn drop_reversed(mails: &[Dated], own: &mut [Option<i64>], neighbours: &Neighbours) {
-    let offset = |at: usize| neighbours.offsets.get(at).copied().flatten().unwrap_or(0);
+    // For each parent: children dated before it. Those dated after it fit an earlier date as well.
+    let mut against = vec![0_usize; mails.len()];
+    let reversed = |own: &[Option<i64>], child: usize, parent: usize| {
+        let (Some(Some(child)), Some(Some(parent))) = (own.get(child), own.get(parent)) else {
+            return None;
+        };
+        Some(child + CLOCK_SLACK < *parent)
+    };
+    for (child, mail) in mails.iter().enumerate() {
+        if let Some(parent) = mail.parent
+            && reversed(own, child, parent) == Some(true)
+            && let Some(votes) = against.get_mut(parent)
+        {
+            *votes += 1;
+        }
+    }
+    let outside = |at: usize| neighbours.outside.get(at).copied().flatten().unwrap_or(0);
     for (child, mail) in mails.iter().enumerate() {
         let Some(parent) = mail.parent else { continue };
-        let (Some(Some(child_date)), Some(Some(parent_date))) = (own.get(child), own.get(parent))
-        else {
+        if reversed(own, child, parent) != Some(true) {
             continue;
-        };
-        if child_date + CLOCK_SLACK < *parent_date {
-            let worse = if offset(parent) > offset(child) { parent } else { child };
-            if let Some(date) = own.get_mut(worse) {
-                *date = None;
-            }
+        }
+        let outvoted = against.get(parent).is_some_and(|votes| *votes > 1);
+        let worse = if outvoted || outside(parent) > outside(child) { parent } else { child };
+        if let Some(date) = own.get_mut(worse) {
+            *date = None;
         }
     }
 }
@@ -285,6 +303,30 @@ mod tests {
         });
         assert_eq!(dates[21], START + 20 * DAY + 1, "clocks differ by minutes");
         assert_eq!(dates[20], START + 20 * DAY);
+    }
+
+    #[test]
+    fn several_replies_outvote_what_they_answer() {
+        let dates = dates_with(|m| {
+            for reply in [10, 11, 12] {
+                m[reply].parent = Some(25);
+            }
+        });
+        assert!((START + 9 * DAY..START + 10 * DAY).contains(&dates[25]), "{}", dates[25]);
+        assert_eq!(dates[11], START + 11 * DAY);
+    }
+
+    #[test]
+    fn a_gap_in_the_archive_contradicts_nobody() {
+        let dates = dates_with(|m| {
+            for late in m.iter_mut().skip(20) {
+                late.claimed = late.claimed.map(|c| c + 150 * DAY);
+            }
+            m[20].claimed = Some(START + 50 * DAY);
+        });
+        assert_eq!(dates[20], START + 50 * DAY);
+        assert_eq!(dates[19], START + 19 * DAY);
+        assert_eq!(dates[21], START + 171 * DAY);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// First two bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const MONTHS: [&[u8]; 12] = [
+    b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
+];
 /// Mails that a Maildir may hold. The names of all are sorted in memory.
 const MAX_MAILDIR_FILES: usize = 5_000_000;
 
@@ -372,7 +376,7 @@ impl<R: BufRead> MboxReader<R> {
         while let Some(chunk) = self.next_chunk().map_err(Fault::Io)? {
             let line = chunk.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&chunk.bytes);
             if line.starts_with(b"From ") {
-                self.skip_rest_of_line().map_err(Fault::Io)?;
+                self.skip_rest_of_line(chunk).map_err(Fault::Io)?;
                 return Ok(true);
             }
             if !line.iter().all(u8::is_ascii_whitespace) {
@@ -382,8 +386,11 @@ impl<R: BufRead> MboxReader<R> {
         Ok(false)
     }
 
-    fn skip_rest_of_line(&mut self) -> io::Result<()> {
-        while !self.at_line_start && self.next_chunk()?.is_some() {}
+    fn skip_rest_of_line(&mut self, mut piece: Chunk) -> io::Result<()> {
+        while !piece.bytes.ends_with(b"\n") {
+            let Some(next) = self.next_chunk()? else { break };
+            piece = next;
+        }
         Ok(())
     }
 
@@ -428,7 +435,7 @@ impl<R: BufRead> MboxReader<R> {
             let after_blank = mail.last_was_blank;
             let before = self.peek_bytes()?;
             if is_separator(&chunk.bytes, after_blank, before) {
-                self.skip_rest_of_line()?;
+                self.skip_rest_of_line(chunk)?;
                 return Ok(Step::MailEnd);
             }
         }
@@ -499,23 +506,30 @@ fn is_separator(line: &[u8], after_blank: bool, next: &[u8]) -> bool {
     }
 }
 
-/// Whether the line names a month, a time of day and a year, as `From ` lines do.
+/// Whether the line holds a date as `From ` lines do: `Jan  3 01:05:34 1998`, a zone before the year
+/// or not, or as mail headers do: `3 Jan 1998 01:05:34`.
 fn looks_like_separator(line: &[u8]) -> bool {
-    const MONTHS: [&[u8]; 12] = [
-        b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov",
-        b"dec",
-    ];
-    let (mut month, mut time, mut year) = (false, false, false);
-    for word in line.split(u8::is_ascii_whitespace).skip(1).take(12) {
-        let digits = |part: Option<&[u8]>| {
-            part.is_some_and(|p| (1..=2).contains(&p.len()) && p.iter().all(u8::is_ascii_digit))
-        };
-        let mut parts = word.split(|&b| b == b':');
-        month |= MONTHS.iter().any(|m| word.eq_ignore_ascii_case(m));
-        time |= digits(parts.next()) && digits(parts.next());
-        year |= word.len() == 4 && word.iter().all(u8::is_ascii_digit);
-    }
-    month && time && year
+    let words: Vec<&[u8]> =
+        line.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty()).skip(1).take(14).collect();
+    let number = |at: Option<usize>, lengths: RangeInclusive<usize>| {
+        at.and_then(|at| words.get(at))
+            .is_some_and(|w| lengths.contains(&w.len()) && w.iter().all(u8::is_ascii_digit))
+    };
+    let time = |at: usize| {
+        let mut parts = words.get(at).copied().unwrap_or_default().split(|&b| b == b':');
+        let two = [parts.next(), parts.next()];
+        two.iter().flatten().filter(|p| matches!(p, [b'0'..=b'9'] | [_, b'0'..=b'9'])).count() == 2
+    };
+    let is_month = |w: &[u8]| MONTHS.iter().any(|m| w.eq_ignore_ascii_case(m));
+    let months = words.iter().enumerate().filter(|(_, w)| is_month(w)).map(|(at, _)| at);
+    months.into_iter().any(|at| {
+        let in_order = number(Some(at + 1), 1..=2)
+            && time(at + 2)
+            && (3..=5).any(|after| number(Some(at + after), 4..=4));
+        let as_header =
+            number(at.checked_sub(1), 1..=2) && number(Some(at + 1), 4..=4) && time(at + 2);
+        in_order || as_header
+    })
 }
 
 /// The name of a header line (RFC 5322, printable characters without space, then a colon).
