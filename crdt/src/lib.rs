@@ -7,6 +7,15 @@
 
 pub mod clock;
 pub mod entry;
+pub mod envelope;
 pub mod id;
 pub mod limits;
 pub mod payload;
+pub mod people;
+pub mod roster;
+pub mod seal;
+pub mod state;
+pub mod text;
+pub mod thread;
+pub mod ticket;
+pub mod text;

@@ -5,7 +5,15 @@
 
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod control;
 pub mod gossip;
 pub mod import;
+pub mod home;
+pub mod identity;
+pub mod join;
 pub mod lock;
+pub mod net;
+pub mod random;
+pub mod sync;
+pub mod store;

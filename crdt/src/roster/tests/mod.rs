@@ -1,0 +1,4 @@
+mod laws;
+mod oracle;
+mod rules;
+mod scale;

@@ -1,0 +1,168 @@
+//! From entries to threads: which threads there are (rules 1, 2 and 4), and what each is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::posts::{Posts, sort_millis};
+use super::{AskForm, TalkEntry, Thread, ThreadKind, digest, marks, origin_key};
+use crate::id::EntryId;
+use crate::payload::Body;
+
+/// The entries by id, each once, and which of them are withdrawn.
+pub(super) struct Entries<'a> {
+    sorted: Vec<&'a TalkEntry>,
+    withdrawn: BTreeSet<EntryId>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(entries: &'a [TalkEntry]) -> Entries<'a> {
+        let mut sorted: Vec<&TalkEntry> = entries.iter().collect();
+        sorted.sort_by_key(|e| e.id);
+        sorted.dedup_by_key(|e| e.id);
+        let mut all = Entries { sorted, withdrawn: BTreeSet::new() };
+        // Rule 4: by the author member, naming the same thread.
+        all.withdrawn = all
+            .sorted
+            .iter()
+            .filter(|w| w.body == Body::Withdraw)
+            .filter_map(|w| {
+                let (thread, target) = (w.refs.first()?, all.get(w.refs.get(1)?)?);
+                let inside = target.refs.first().unwrap_or(&target.id) == thread;
+                let own = target.member == w.member && may_be_dropped(&target.body);
+                (inside && own).then_some(target.id)
+            })
+            .collect();
+        all
+    }
+
+    fn get(&self, id: &EntryId) -> Option<&'a TalkEntry> {
+        let at = self.sorted.binary_search_by(|e| e.id.cmp(id)).ok()?;
+        self.sorted.get(at).copied()
+    }
+
+    pub(super) fn is_withdrawn(&self, id: &EntryId) -> bool {
+        self.withdrawn.contains(id)
+    }
+
+    /// Whether it opens a thread. What is withdrawn is told apart by its refs alone, since its
+    /// payload may be gone.
+    fn is_root(&self, e: &TalkEntry) -> bool {
+        let opens = matches!(e.body, Body::Ask(_) | Body::Note(_));
+        e.refs.is_empty() && (opens || self.is_withdrawn(&e.id))
+    }
+
+    /// Whether it is a post in the thread that it names.
+    pub(super) fn is_post(&self, e: &TalkEntry) -> bool {
+        !e.refs.is_empty() && (matches!(e.body, Body::Post(_)) || self.is_withdrawn(&e.id))
+    }
+}
+
+/// Whether its payload may be dropped once it is withdrawn, so that nobody can tell any more what it
+/// was: then it must not matter what it was.
+fn may_be_dropped(body: &Body) -> bool {
+    matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Edit(_) | Body::Unknown(_))
+}
+
+/// Which roots are one thread.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum GroupKey {
+    Origin([u8; 32]),
+    Alone(EntryId),
+}
+
+/// Folds every thread whose root is among `entries`, ascending by root. Entries of threads whose
+/// root is not here add nothing.
+///
+/// To fold one imported thread, hand in all roots with its [`origin_key`] and everything that names
+/// one of them. More than one thread comes back when such a root was withdrawn (rule 4).
+pub fn fold_threads(entries: &[TalkEntry]) -> Vec<Thread> {
+    let all = Entries::new(entries);
+    let mut groups: BTreeMap<GroupKey, Vec<&TalkEntry>> = BTreeMap::new();
+    for root in all.sorted.iter().copied().filter(|e| all.is_root(e)) {
+        let key = origin_key(&root.body).filter(|_| !all.is_withdrawn(&root.id));
+        let key = key.map_or(GroupKey::Alone(root.id), GroupKey::Origin);
+        groups.entry(key).or_default().push(root);
+    }
+    let groups: Vec<Vec<&TalkEntry>> = groups.into_values().collect();
+    let mut group_of = BTreeMap::new();
+    for (n, roots) in groups.iter().enumerate() {
+        roots.iter().for_each(|r| {
+            group_of.insert(r.id, n);
+        });
+    }
+    let mut inside: Vec<Vec<&TalkEntry>> = vec![Vec::new(); groups.len()];
+    for entry in &all.sorted {
+        let group = entry.refs.first().and_then(|t| group_of.get(t));
+        if let Some(list) = group.and_then(|n| inside.get_mut(*n)) {
+            list.push(entry);
+        }
+    }
+    let mut threads: Vec<Thread> = groups
+        .iter()
+        .zip(&inside)
+        .filter_map(|(roots, inside)| fold_group(&all, roots, inside))
+        .collect();
+    threads.sort_by_key(|t| t.root);
+    threads
+}
+
+/// Folds one thread: the one with the smallest root that is not withdrawn, or else the smallest. `None`
+/// while no root is here.
+pub fn fold_thread(entries: &[TalkEntry]) -> Option<Thread> {
+    let threads = fold_threads(entries);
+    let live = threads.iter().position(|t| t.title_is_here());
+    threads.into_iter().nth(live.unwrap_or(0))
+}
+
+impl Thread {
+    /// Whether the root was not withdrawn: a title is never empty.
+    fn title_is_here(&self) -> bool {
+        !self.title.is_empty()
+    }
+}
+
+/// `roots` are the copies of one root, ascending; `inside` is what names one of them.
+fn fold_group(all: &Entries<'_>, roots: &[&TalkEntry], inside: &[&TalkEntry]) -> Option<Thread> {
+    let root = roots.first()?;
+    let live = !all.is_withdrawn(&root.id);
+    let posts = Posts::build(all, roots, inside).view(all, inside);
+    let (state, state_mark) = marks::state(roots, inside);
+    let shown = posts.iter().filter(|p| !matches!(p.text, super::PostText::Withdrawn));
+    let last_activity = shown.map(|p| p.sort_millis).max();
+    let mut thread = Thread {
+        root: root.id,
+        aliases: roots.iter().skip(1).map(|r| r.id).collect(),
+        kind: ThreadKind::Note,
+        title: String::new(),
+        author: root.member,
+        origin: None,
+        tags: Vec::new(),
+        ask: None,
+        state,
+        state_mark,
+        last_activity: last_activity.unwrap_or_else(|| sort_millis(None, root.time)),
+        posts,
+        hash: [0; 32],
+    };
+    match &root.body {
+        Body::Ask(ask) if live => {
+            thread.kind = ThreadKind::Ask;
+            thread.title.clone_from(&ask.title);
+            thread.tags.clone_from(&ask.tags);
+            thread.origin.clone_from(&ask.origin);
+            thread.ask = Some(AskForm {
+                decide: ask.decide.clone(),
+                need_by: ask.need_by,
+                tried: ask.tried.clone(),
+                helps: ask.helps.clone().unwrap_or_default(),
+            });
+        }
+        Body::Note(note) if live => {
+            thread.title.clone_from(&note.title);
+            thread.tags.clone_from(&note.tags);
+            thread.origin.clone_from(&note.origin);
+        }
+        _ => {}
+    }
+    thread.hash = digest::thread_hash(&thread);
+    Some(thread)
+}

@@ -1,0 +1,304 @@
+//! The posts of one thread: copies (rule 2), edits and withdrawals (3, 4), the tree and its order
+//! (5, 6), reactions (7).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fold::Entries;
+use super::supersede;
+use super::{EditView, PostKind, PostText, PostView, TalkEntry, marks, origin_key};
+use crate::clock::Hlc;
+use crate::id::{EntryId, MemberId};
+use crate::payload::{Body, Origin, PostRole, React, Reaction};
+
+/// The millisecond to sort by. Dates before 1970 and beyond the clock's range go to its ends.
+pub(super) fn sort_millis(origin: Option<&Origin>, time: Hlc) -> u64 {
+    sort_time(origin, time).millis()
+}
+
+fn sort_time(origin: Option<&Origin>, time: Hlc) -> Hlc {
+    origin.map_or(time, |o| {
+        Hlc::from_millis(u64::try_from(o.plausible).unwrap_or(0).saturating_mul(1000))
+    })
+}
+
+fn origin_of(body: &Body) -> Option<&Origin> {
+    match body {
+        Body::Ask(a) => a.origin.as_ref(),
+        Body::Note(n) => n.origin.as_ref(),
+        Body::Post(p) => p.origin.as_ref(),
+        _ => None,
+    }
+}
+
+fn text_of(body: &Body) -> &str {
+    match body {
+        Body::Ask(a) => &a.situation,
+        Body::Note(n) => &n.text,
+        Body::Post(p) => &p.text,
+        _ => "",
+    }
+}
+
+/// A post: its copies, ascending, and its place in the tree.
+struct Draft<'a> {
+    copies: Vec<&'a TalkEntry>,
+    withdrawn: bool,
+    parent: usize,
+    orphan: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn canonical(&self) -> Option<&'a TalkEntry> {
+        self.copies.first().copied()
+    }
+
+    fn sort_key(&self) -> (Hlc, Option<EntryId>) {
+        let key = self.canonical().map(|c| {
+            let origin = origin_of(&c.body).filter(|_| !self.withdrawn);
+            (sort_time(origin, c.time), Some(c.id))
+        });
+        key.unwrap_or_default()
+    }
+}
+
+/// The posts of one thread; the root's own is the first.
+pub(super) struct Posts<'a> {
+    drafts: Vec<Draft<'a>>,
+    /// From the id of any copy.
+    by_id: BTreeMap<EntryId, usize>,
+}
+
+const ROOT: usize = 0;
+
+impl<'a> Posts<'a> {
+    pub(super) fn build(
+        all: &Entries<'_>,
+        roots: &[&'a TalkEntry],
+        inside: &[&'a TalkEntry],
+    ) -> Posts<'a> {
+        let mut posts = Posts { drafts: Vec::new(), by_id: BTreeMap::new() };
+        let withdrawn = roots.first().is_some_and(|r| all.is_withdrawn(&r.id));
+        posts.add(roots.to_vec(), withdrawn);
+        let mut imported: BTreeMap<[u8; 32], Vec<&TalkEntry>> = BTreeMap::new();
+        for post in inside.iter().filter(|e| all.is_post(e)) {
+            let withdrawn = all.is_withdrawn(&post.id);
+            match origin_key(&post.body).filter(|_| !withdrawn) {
+                Some(key) => imported.entry(key).or_default().push(post),
+                None => posts.add(vec![post], withdrawn),
+            }
+        }
+        imported.into_values().for_each(|copies| posts.add(copies, false));
+        posts.find_parents();
+        posts.break_loops();
+        posts
+    }
+
+    fn add(&mut self, copies: Vec<&'a TalkEntry>, withdrawn: bool) {
+        let at = self.drafts.len();
+        copies.iter().for_each(|c| {
+            self.by_id.insert(c.id, at);
+        });
+        self.drafts.push(Draft { copies, withdrawn, parent: ROOT, orphan: false });
+    }
+
+    /// The post that a copy answers: `refs[1]`, or the thread itself.
+    fn parent_of(&self, at: usize, copy: &TalkEntry) -> Option<usize> {
+        let named = copy.refs.get(1).or(copy.refs.first())?;
+        self.by_id.get(named).copied().filter(|p| *p != at)
+    }
+
+    fn find_parents(&mut self) {
+        for at in 1..self.drafts.len() {
+            let copies = self.drafts.get(at).map(|d| d.copies.clone()).unwrap_or_default();
+            let parent = copies.iter().find_map(|c| self.parent_of(at, c));
+            if let Some(draft) = self.drafts.get_mut(at) {
+                draft.parent = parent.unwrap_or(ROOT);
+                draft.orphan = parent.is_none();
+            }
+        }
+    }
+
+    /// Every post has one parent, so following parents ends at the root or runs into a loop. The
+    /// smallest post of each loop becomes an orphan.
+    #[allow(clippy::indexing_slicing)] // parents and walked places are places in `drafts`
+    fn break_loops(&mut self) {
+        const NEW: usize = usize::MAX;
+        let mut walk_of = vec![NEW; self.drafts.len()];
+        walk_of[ROOT] = ROOT;
+        for start in 1..self.drafts.len() {
+            let mut at = start;
+            while walk_of[at] == NEW {
+                walk_of[at] = start;
+                at = self.drafts[at].parent;
+            }
+            if walk_of[at] != start || at == ROOT {
+                continue;
+            }
+            let (first, mut smallest) = (at, at);
+            loop {
+                at = self.drafts[at].parent;
+                let id = |n: usize| self.drafts[n].canonical().map(|c| c.id);
+                if id(at) < id(smallest) {
+                    smallest = at;
+                }
+                if at == first {
+                    break;
+                }
+            }
+            self.drafts[smallest].parent = ROOT;
+            self.drafts[smallest].orphan = true;
+        }
+    }
+
+    /// All posts in reading order, with their depth.
+    #[allow(clippy::indexing_slicing)] // parents and children are places in `drafts`
+    fn order(&self) -> Vec<(usize, u16)> {
+        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.drafts.len()];
+        for (at, draft) in self.drafts.iter().enumerate().skip(1) {
+            children[draft.parent].push(at);
+        }
+        let mut order = Vec::with_capacity(self.drafts.len());
+        let mut stack = vec![(ROOT, 0u16)];
+        while let Some((at, depth)) = stack.pop() {
+            order.push((at, depth));
+            let below = &mut children[at];
+            below.sort_by_cached_key(|c| std::cmp::Reverse(self.drafts[*c].sort_key()));
+            stack.extend(below.drain(..).map(|c| (c, depth.saturating_add(1))));
+        }
+        order
+    }
+
+    /// What a reader sees.
+    pub(super) fn view(self, all: &Entries<'_>, inside: &[&TalkEntry]) -> Vec<PostView> {
+        let mut edits: BTreeMap<EntryId, Vec<&TalkEntry>> = BTreeMap::new();
+        for e in
+            inside.iter().filter(|e| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id))
+        {
+            if let Some(target) = e.refs.get(1) {
+                edits.entry(*target).or_default().push(e);
+            }
+        }
+        let mut reactions = self.reactions(inside);
+        let answers = marks::answers(self.roots(), inside, &self.by_id);
+        let id_of = |at: usize| self.drafts.get(at).and_then(Draft::canonical).map(|c| c.id);
+        let mut views = Vec::with_capacity(self.drafts.len());
+        for (at, depth) in self.order() {
+            let Some(draft) = self.drafts.get(at) else { continue };
+            let Some(canonical) = draft.canonical() else { continue };
+            let live = !draft.withdrawn;
+            let origin = origin_of(&canonical.body).filter(|_| live);
+            let (text, original, edits) =
+                if live { text(&draft.copies, &edits) } else { Default::default() };
+            views.push(PostView {
+                id: canonical.id,
+                aliases: draft.copies.iter().skip(1).map(|c| c.id).collect(),
+                parent: id_of(draft.parent).filter(|_| at != ROOT),
+                wanted_parent: canonical
+                    .refs
+                    .get(1)
+                    .copied()
+                    .filter(|p| draft.orphan && !self.by_id.contains_key(p)),
+                depth,
+                author: canonical.member,
+                author_role: canonical.role,
+                origin: origin.cloned(),
+                time: canonical.time,
+                sort_millis: sort_millis(origin, canonical.time),
+                kind: match &canonical.body {
+                    _ if at == ROOT => PostKind::Root,
+                    Body::Post(p) if live && p.role == PostRole::Outcome => PostKind::Outcome,
+                    _ => PostKind::Reply,
+                },
+                text: text.map_or(PostText::Withdrawn, PostText::Current),
+                original,
+                edits,
+                reactions: reactions.remove(&at).unwrap_or_default(),
+                part_of_answer: answers.contains(&at),
+                orphan: draft.orphan,
+            });
+        }
+        views
+    }
+
+    fn roots(&self) -> &[&'a TalkEntry] {
+        self.drafts.first().map_or(&[], |d| &d.copies)
+    }
+
+    /// Rule 7, for each post.
+    fn reactions(
+        &self,
+        inside: &[&TalkEntry],
+    ) -> BTreeMap<usize, BTreeMap<Reaction, BTreeSet<MemberId>>> {
+        let reacts = || {
+            inside.iter().filter_map(|e| match &e.body {
+                Body::React(React { reaction, on }) => Some((e, *reaction, *on)),
+                _ => None,
+            })
+        };
+        let taken_back: BTreeSet<(EntryId, MemberId, Reaction)> = reacts()
+            .filter(|(_, _, on)| !on)
+            .flat_map(|(e, reaction, _)| {
+                e.refs.iter().skip(2).map(move |id| (*id, e.member, reaction))
+            })
+            .collect();
+        let mut found: BTreeMap<usize, BTreeMap<Reaction, BTreeSet<MemberId>>> = BTreeMap::new();
+        for (e, reaction, _) in reacts().filter(|(_, _, on)| *on) {
+            let post = e.refs.get(1).and_then(|p| self.by_id.get(p));
+            if let Some(post) = post
+                && !taken_back.contains(&(e.id, e.member, reaction))
+            {
+                found.entry(*post).or_default().entry(reaction).or_default().insert(e.member);
+            }
+        }
+        found
+    }
+}
+
+/// Rule 3: the text shown, the original if there are edits, and the edits.
+fn text(
+    copies: &[&TalkEntry],
+    edits: &BTreeMap<EntryId, Vec<&TalkEntry>>,
+) -> (Option<String>, Option<String>, Vec<EditView>) {
+    let mut history: Vec<((u32, Option<EntryId>), EditView)> = Vec::new();
+    let mut shown: Option<(u32, Option<EntryId>)> = None;
+    let mut untouched = false;
+    for copy in copies {
+        let own: Vec<&TalkEntry> = edits
+            .get(&copy.id)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|e| e.member == copy.member)
+            .collect();
+        let items: Vec<(EntryId, &[EntryId])> =
+            own.iter().map(|e| (e.id, e.refs.get(2..).unwrap_or_default())).collect();
+        let resolved = supersede::resolve(&items, |_, _| true);
+        match resolved.current(&items, |_| true) {
+            Some(current) => shown = shown.max(Some(resolved.key(&items, current))),
+            None => untouched = true,
+        }
+        for (at, e) in own.iter().enumerate() {
+            if let Body::Edit(edit) = &e.body {
+                let (id, author, time) = (e.id, e.member, e.time);
+                let text = edit.text.clone();
+                let view = EditView { id, author, time, text, current: false };
+                history.push((resolved.key(&items, at), view));
+            }
+        }
+    }
+    history.sort_by_key(|(key, _)| *key);
+    let original = copies.first().map_or("", |c| text_of(&c.body)).to_string();
+    let mut text = None;
+    if !untouched && let Some((_, edit)) = history.iter_mut().find(|(key, _)| Some(*key) == shown) {
+        edit.current = true;
+        text = Some(edit.text.clone());
+    }
+    let edits: Vec<EditView> = history.into_iter().map(|(_, e)| e).collect();
+    match text {
+        Some(text) => (Some(text), Some(original), edits),
+        None => {
+            let first = (!edits.is_empty()).then(|| original.clone());
+            (Some(original), first, edits)
+        }
+    }
+}
