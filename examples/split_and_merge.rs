@@ -13,7 +13,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Node, Result, be_a_node_if_asked, found, wait_until};
+use support::{Node, Result, be_a_node_if_asked, found, text_of, wait_until};
 
 fn main() -> Result<()> {
     be_a_node_if_asked()?;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         println!("{}", view.thread.title);
         for post in &view.thread.posts {
             let name = view.names.get(&post.author).map_or("?", String::as_str);
-            println!("  {name}: {}", post.text.as_str().unwrap_or("(withdrawn)"));
+            println!("  {name}: {}", text_of(&post.text));
         }
     }
     for node in [anas, bens, cleos] {

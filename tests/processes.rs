@@ -177,7 +177,8 @@ fn join_through_any_member_then_split_and_merge() {
     connect(&ana, &ben);
     connect(&ana, &cleo);
     until_equal(&[&ana, &ben, &cleo]);
-    let thread = ana.text(&["ask", "Who has crossed the ford at night?", "-m", "We go Friday."], "id");
+    let thread =
+        ana.text(&["ask", "Who has crossed the ford at night?", "-m", "We go Friday."], "id");
     until_equal(&[&ana, &ben, &cleo]);
 
     // Cut off: nobody's node runs, everybody writes.
@@ -210,12 +211,20 @@ fn a_stranger_learns_nothing_and_bad_tickets_are_refused_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, cleo] = ["ana", "ben", "cleo"].map(|n| Home::new(dir.path(), n));
     ana.run(&[
-        "up", "--no-mdns", "--listen", "127.0.0.1", "--name", "Ana", "--community", "Secret Porch",
+        "up",
+        "--no-mdns",
+        "--listen",
+        "127.0.0.1",
+        "--name",
+        "Ana",
+        "--community",
+        "Secret Porch",
     ]);
     ana.run(&["ask", "A private matter", "-m", "Only for members."]);
     let community = ana.json(&["status"])["community"]["id"].as_str().unwrap().to_owned();
 
-    let stranger = Path::new(env!("CARGO_BIN_EXE_lanai")).parent().unwrap().join("examples/stranger");
+    let stranger =
+        Path::new(env!("CARGO_BIN_EXE_lanai")).parent().unwrap().join("examples/stranger");
     if !stranger.exists() {
         panic!("the example `stranger` is not built: run `cargo build --examples` first");
     }
@@ -288,8 +297,7 @@ fn copied_and_restored_homes_write_without_losing_a_post() {
     ana.run(&["reply", &thread, "-m", "after the backup"]);
 
     let copy = Home::new(dir.path(), "copy");
-    let copied =
-        Command::new("cp").arg("-a").args([&ana.root, &copy.root]).status().unwrap();
+    let copied = Command::new("cp").arg("-a").args([&ana.root, &copy.root]).status().unwrap();
     assert!(copied.success());
 
     // One after another: the copy writes and syncs, then the original.
@@ -334,7 +342,8 @@ fn copied_and_restored_homes_write_without_losing_a_post() {
 
 #[test]
 fn killed_at_any_moment_nothing_acknowledged_is_lost() {
-    let kills: u32 = std::env::var("LANAI_TEST_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(6);
+    let kills: u32 =
+        std::env::var("LANAI_TEST_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(6);
     let dir = tempfile::tempdir().unwrap();
     let mbox = dir.path().join("many.mbox");
     std::fs::write(&mbox, many_mails(3_000)).unwrap();

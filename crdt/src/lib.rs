@@ -18,4 +18,3 @@ pub mod state;
 pub mod text;
 pub mod thread;
 pub mod ticket;
-pub mod text;

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lanai_crdt::entry::sign_context;
-use lanai_crdt::id::{DeviceId, EntryId};
+use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{
     Admit, Body, InvitePolicy, JoinRecord, Note, Post, PostRole, Profile, Role, Ticket,
 };
+use lanai_crdt::thread::PostText;
 use lanai_node::control::{Client, NodeStatus, Reply, Request};
 use lanai_node::home::{Environment, Home};
 use lanai_node::identity::Identity;
@@ -20,16 +20,16 @@ use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::runtime::{self, NodeOptions};
 use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store};
 
-pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// A person on this machine: a home, keys and a store.
-pub struct Person {
-    pub home: Home,
-    pub author: Author,
-    pub store: Store,
+pub(crate) struct Person {
+    pub(crate) home: Home,
+    pub(crate) author: Author,
+    pub(crate) store: Store,
 }
 
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
@@ -41,12 +41,12 @@ fn keys(home: &Home) -> Result<(Identity, Author)> {
     Ok((identity, author))
 }
 
-pub fn home(dir: &Path, name: &str) -> Result<Home> {
+pub(crate) fn home(dir: &Path, name: &str) -> Result<Home> {
     Ok(Home::resolve(Some(&dir.join(name)), &Environment::of_process())?)
 }
 
 /// Founds a community.
-pub fn found(dir: &Path, name: &str) -> Result<Person> {
+pub(crate) fn found(dir: &Path, name: &str) -> Result<Person> {
     let home = home(dir, name)?;
     let (_, author) = keys(&home)?;
     let founding = Founding {
@@ -63,34 +63,28 @@ pub fn found(dir: &Path, name: &str) -> Result<Person> {
 
 impl Person {
     /// Writes entries; gives their ids.
-    pub fn write(&self, new: Vec<NewEntry>) -> Result<Vec<EntryId>> {
+    pub(crate) fn write(&self, new: Vec<NewEntry>) -> Result<Vec<EntryId>> {
         Ok(self.store.append(&self.author, now(), &mut OsRandom, new)?)
     }
 
-    pub fn note(&self, title: &str, text: &str) -> Result<EntryId> {
+    pub(crate) fn note(&self, title: &str, text: &str) -> Result<EntryId> {
         let note = Note { title: title.into(), text: text.into(), tags: vec![], origin: None };
         Ok(self.write(vec![NewEntry::new(Body::Note(note), [])])?[0])
     }
 
-    pub fn reply(&self, thread: EntryId, text: &str) -> Result<EntryId> {
+    pub(crate) fn reply(&self, thread: EntryId, text: &str) -> Result<EntryId> {
         let post = Post { role: PostRole::Reply, text: text.into(), origin: None };
         Ok(self.write(vec![NewEntry::new(Body::Post(post), [thread])])?[0])
     }
 
     /// Lets somebody in, as the join protocol would, but without a network.
-    pub fn admit(&self, dir: &Path, name: &str) -> Result<Person> {
+    pub(crate) fn admit(&self, dir: &Path, name: &str) -> Result<Person> {
         let home = home(dir, name)?;
         let (identity, author) = keys(&home)?;
         let secret: [u8; 32] = random_bytes();
         let key = lanai_crdt::entry::DeviceSecret::from_bytes(&secret).device();
-        // The ticket's key signs nothing but join records.
-        let _proof = sign_context(&secret, b"example\0", &[]);
-        let body = Ticket {
-            key: (*key.as_bytes()).into(),
-            role: Role::Member,
-            uses: 1,
-            expires: None,
-        };
+        let body =
+            Ticket { key: (*key.as_bytes()).into(), role: Role::Member, uses: 1, expires: None };
         let ticket = self.write(vec![NewEntry::new(Body::Ticket(body), [])])?[0];
         let record = JoinRecord {
             community: self.store.community(),
@@ -125,7 +119,7 @@ impl Person {
     }
 
     /// Takes over all that somebody else holds, without a network.
-    pub fn take_all_from(&self, other: &Person) -> Result<usize> {
+    pub(crate) fn take_all_from(&self, other: &Person) -> Result<usize> {
         let ids: Vec<EntryId> = other.store.items()?.items.iter().map(|i| i.id).collect();
         let mut new = 0;
         for part in ids.chunks(5_000) {
@@ -141,19 +135,19 @@ impl Person {
         Ok(new)
     }
 
-    pub fn state_hash(&self) -> Result<String> {
+    pub(crate) fn state_hash(&self) -> Result<String> {
         Ok(lanai_crdt::id::base32(&self.store.state_hash()?))
     }
 }
 
 /// A node in a process of its own.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     home: Home,
 }
 
 /// In a process that was started as a node this runs it and never returns; call it first in `main`.
-pub fn be_a_node_if_asked() -> Result<()> {
+pub(crate) fn be_a_node_if_asked() -> Result<()> {
     let words: Vec<String> = std::env::args().collect();
     let [_, flag, root, dial @ ..] = &words[..] else { return Ok(()) };
     if flag != "--be-a-node" {
@@ -172,7 +166,7 @@ pub fn be_a_node_if_asked() -> Result<()> {
 
 impl Node {
     /// Starts a node on a home and waits until it listens.
-    pub fn start(home: &Home, dial: &[String]) -> Result<Node> {
+    pub(crate) fn start(home: &Home, dial: &[String]) -> Result<Node> {
         let child = Command::new(std::env::current_exe()?)
             .arg("--be-a-node")
             .arg(home.root())
@@ -190,42 +184,42 @@ impl Node {
         Ok(node)
     }
 
-    pub fn ask(&self, request: &Request) -> Result<Reply> {
+    pub(crate) fn ask(&self, request: &Request) -> Result<Reply> {
         Ok(Client::connect(&self.home.socket())?.ask(request, Duration::from_secs(120))?)
     }
 
-    pub fn status(&self) -> Result<NodeStatus> {
+    pub(crate) fn status(&self) -> Result<NodeStatus> {
         match self.ask(&Request::Status)? {
             Reply::Status(status) => Ok(status),
             other => Err(format!("{other:?}").into()),
         }
     }
 
-    pub fn counter(&self, name: &str) -> Result<u64> {
+    pub(crate) fn counter(&self, name: &str) -> Result<u64> {
         let status = self.status()?;
         Ok(status.counters.iter().find(|(k, _)| k == name).map_or(0, |(_, v)| *v))
     }
 
     /// An address to dial: over QUIC or TCP.
-    pub fn address(&self, transport: &str) -> Result<String> {
+    pub(crate) fn address(&self, transport: &str) -> Result<String> {
         let status = self.status()?;
         let found = status.listening.iter().find(|a| a.contains(transport)).cloned();
         found.ok_or_else(|| "the node does not listen".into())
     }
 
-    pub fn wake(&self) -> Result<()> {
+    pub(crate) fn wake(&self) -> Result<()> {
         self.ask(&Request::Wake).map(|_| ())
     }
 
     /// Peak resident memory so far, in MiB (Linux).
-    pub fn peak_mib(&self) -> Option<f64> {
+    pub(crate) fn peak_mib(&self) -> Option<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
         let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib / 1024.0)
     }
 
-    pub fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         self.ask(&Request::Stop)?;
         self.child.wait()?;
         Ok(())
@@ -241,7 +235,10 @@ impl Drop for Node {
 }
 
 /// Waits until `done`, looking every millisecond, at most `limit`.
-pub fn wait_until(limit: Duration, mut done: impl FnMut() -> Result<bool>) -> Result<Duration> {
+pub(crate) fn wait_until(
+    limit: Duration,
+    mut done: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
     let start = Instant::now();
     while !done()? {
         if start.elapsed() > limit {
@@ -252,6 +249,10 @@ pub fn wait_until(limit: Duration, mut done: impl FnMut() -> Result<bool>) -> Re
     Ok(start.elapsed())
 }
 
-pub fn device(person: &Person) -> DeviceId {
-    person.store.own_device()
+/// What a reader sees of a post.
+pub(crate) fn text_of(text: &PostText) -> &str {
+    match text {
+        PostText::Current(text) => text,
+        PostText::Withdrawn => "(withdrawn)",
+    }
 }

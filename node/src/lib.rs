@@ -15,5 +15,6 @@ pub mod join;
 pub mod lock;
 pub mod net;
 pub mod random;
-pub mod sync;
+pub mod runtime;
 pub mod store;
+pub mod sync;

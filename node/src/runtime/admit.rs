@@ -9,13 +9,13 @@ use lanai_crdt::payload::{Admit, Body, SignedJoinRecord};
 use minicbor::bytes::ByteVec;
 
 use super::now_millis;
+use super::session::author;
 use super::state::{RuntimeError, blocking};
 use crate::identity::Identity;
 use crate::join::{Admitter, AdmitterError, AdmitterInput, AdmitterOutput, Refusal, RosterItem};
 use crate::net::NetStream;
 use crate::random::{OsRandom, random_bytes};
 use crate::store::{NewEntry, Store, StoreError};
-use super::session::author;
 
 /// Bytes of roster entries handed to the machine at once.
 const PIECE_BYTES: usize = 60 * 1024;
@@ -53,7 +53,8 @@ pub(super) async fn serve(
         blocking(move || store.roster()).await??
     };
     let own = identity.device_id();
-    let mut machine = Admitter::new(own, newcomer, Arc::new((*roster).clone()), random_bytes(), now_millis());
+    let mut machine =
+        Admitter::new(own, newcomer, Arc::new((*roster).clone()), random_bytes(), now_millis());
     let mut roster_items: Vec<RosterItem> = Vec::new();
     let mut buffer = vec![0; 4096];
     let mut outputs = std::collections::VecDeque::new();

@@ -15,16 +15,19 @@ use lanai_crdt::id::DeviceId;
 use lanai_crdt::ticket::TicketText;
 
 use super::now_millis;
+use super::session::author;
 use super::state::{RuntimeError, blocking};
 use crate::home::Home;
 use crate::identity::Identity;
-use crate::join::{Joined as Admission, Joiner, JoinerError, JoinerInput, JoinerOutput, Next, Progress};
+use crate::join::{
+    Joined as Admission, Joiner, JoinerError, JoinerInput, JoinerOutput, Next, Progress,
+};
 use crate::net::{
-    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, PeerId, Purpose, device_key_of,
+    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, PeerId, Purpose,
+    device_key_of,
 };
 use crate::random::{OsRandom, random_bytes};
 use crate::store::{Incoming, Place, Store, StoreError};
-use super::session::author;
 
 /// Pause before a node that could not help is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(4);
@@ -225,7 +228,10 @@ async fn search(
                     Err(e) => {
                         let why = e.to_string();
                         if told.insert(format!("{address} {why}")) {
-                            tell(JoinEvent::Trouble { with: address.to_string(), why: why.clone() });
+                            tell(JoinEvent::Trouble {
+                                with: address.to_string(),
+                                why: why.clone(),
+                            });
                         }
                         last = Some(format!("{address}: {why}"));
                     }
@@ -267,7 +273,9 @@ async fn search(
                     .collect();
                 return Ok((admission, device, known));
             }
-            Err(Trouble::Join(e)) if e.next() == Next::GiveUp => return Err(JoinRunError::Refused(e)),
+            Err(Trouble::Join(e)) if e.next() == Next::GiveUp => {
+                return Err(JoinRunError::Refused(e));
+            }
             Err(trouble) => {
                 let why = trouble.to_string();
                 if told.insert(format!("{device} {why}")) {
@@ -298,11 +306,7 @@ async fn patiently<T>(
     }
 }
 
-fn note(
-    event: NetEvent,
-    candidates: &mut HashMap<PeerId, Candidate>,
-    tell: &impl Fn(JoinEvent),
-) {
+fn note(event: NetEvent, candidates: &mut HashMap<PeerId, Candidate>, tell: &impl Fn(JoinEvent)) {
     match event {
         NetEvent::Discovered { peer, addresses } => {
             if candidates.len() >= MAX_CANDIDATES && !candidates.contains_key(&peer) {

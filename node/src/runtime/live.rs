@@ -10,12 +10,12 @@ use lanai_crdt::id::{DeviceId, EntryId};
 use tokio::sync::mpsc;
 
 use super::now_millis;
+use super::session::author;
 use super::state::blocking;
 use crate::gossip::{self, Verdict};
 use crate::identity::Identity;
 use crate::net::{Acceptance, GossipId, NetHandle, PeerId, device_key_of};
 use crate::store::{Incoming, Source, Store, StoreError};
-use super::session::author;
 
 /// Messages that wait for the store.
 const QUEUE: usize = 1024;
@@ -59,8 +59,7 @@ pub(super) fn start(
         while rx.recv_many(&mut batch, BATCH).await > 0 {
             let messages = std::mem::take(&mut batch);
             let (store, identity) = (store.clone(), identity.clone());
-            let Ok((verdicts, report)) =
-                blocking(move || take(&store, &identity, messages)).await
+            let Ok((verdicts, report)) = blocking(move || take(&store, &identity, messages)).await
             else {
                 continue;
             };
@@ -91,8 +90,17 @@ fn take(store: &Store, identity: &Identity, messages: Vec<LiveMessage>) -> (Verd
     for LiveMessage { message_id, source, data } in messages {
         match (gossip::decode(&data), device_key_of(&source).map(DeviceId::new)) {
             (Ok((signed, payload)), Some(device)) => {
-                from.push(Received { message_id, source, device, id: signed.id(), prev: signed.header().prev });
-                by_source.entry(device).or_default().push(Incoming { signed, payload: Some(payload) });
+                from.push(Received {
+                    message_id,
+                    source,
+                    device,
+                    id: signed.id(),
+                    prev: signed.header().prev,
+                });
+                by_source
+                    .entry(device)
+                    .or_default()
+                    .push(Incoming { signed, payload: Some(payload) });
             }
             (Err(e), _) => {
                 tracing::warn!(%source, "{e}");

@@ -18,7 +18,10 @@ use crate::identity::Identity;
 use crate::net::NetStream;
 use crate::random::random_bytes;
 use crate::store::{self, Author, Source, Store, StoreError};
-use crate::sync::{Config, Incoming, IngestReport, Input, Nonce, Output, Query, Role, Session, Summary};
+use crate::sync::{
+    Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
+    StoredEntry, Summary, SyncItem,
+};
 
 /// Bytes read from the stream at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -105,7 +108,7 @@ async fn drive(
     let opened = role == Role::Initiator;
     let local = {
         let store = store.clone();
-        blocking(move || store.local_state()).await
+        blocking(move || local_state(&store)).await
     };
     let local = match local {
         Ok(Ok(local)) => local,
@@ -126,18 +129,23 @@ async fn drive(
         offset: 0,
         query: None,
         ingest: None,
+        last: None,
+        late: 0,
         roster_changed: false,
         end: None,
     };
     let result = driver.run(stream).await;
-    SessionEnd::of(device, opened, &driver.session.summary(), driver.roster_changed, result)
+    let mut end =
+        SessionEnd::of(device, opened, &driver.session.summary(), driver.roster_changed, result);
+    end.received += driver.late;
+    end
 }
 
 /// An answer of the store that goes back into the machine.
 enum Answer {
-    Items(Vec<crate::sync::SyncItem>),
+    Items(Vec<SyncItem>),
     WantedPayloads(Vec<EntryId>),
-    Loaded { entries: Vec<crate::sync::StoredEntry>, taken: usize },
+    Loaded { entries: Vec<StoredEntry>, taken: usize },
 }
 
 type Work<T> = Option<JoinHandle<Result<T, StoreError>>>;
@@ -152,6 +160,8 @@ struct Driver {
     offset: usize,
     query: Work<Answer>,
     ingest: Work<(IngestReport, bool)>,
+    last: Option<Vec<Incoming>>,
+    late: u64,
     roster_changed: bool,
     end: Option<Result<bool, String>>,
 }
@@ -219,11 +229,15 @@ impl Driver {
                 () = tick => self.feed(Input::Tick),
             }
         }
-        // A commit that is under way is waited for, so that its entries are counted as received.
-        if self.ingest.is_some()
-            && let Ok((_, roster_changed)) = finished(&mut self.ingest).await
-        {
-            self.roster_changed |= roster_changed;
+        // What came whole before the end is kept, and its entries are counted as received.
+        while self.ingest.is_some() {
+            if let Ok((report, roster_changed)) = finished(&mut self.ingest).await {
+                self.late += report.stored + report.payloads;
+                self.roster_changed |= roster_changed;
+            }
+            if let Some(batch) = self.last.take() {
+                self.commit(batch);
+            }
         }
         let rest = async {
             while let Some(piece) = self.queue.pop_front() {
@@ -250,6 +264,12 @@ impl Driver {
         self.feed(Input::StoreFailed);
     }
 
+    fn commit(&mut self, batch: Vec<Incoming>) {
+        let (store, identity, device) = (self.store.clone(), self.identity.clone(), self.device);
+        self.ingest =
+            Some(tokio::task::spawn_blocking(move || take(&store, &identity, device, batch)));
+    }
+
     fn feed(&mut self, input: Input<'_>) {
         let now = self.now();
         let outputs = self.session.handle(input, now);
@@ -264,12 +284,9 @@ impl Driver {
                     let store = self.store.clone();
                     self.query = Some(tokio::task::spawn_blocking(move || ask(&store, query)));
                 }
-                Output::Ingest(batch) => {
-                    let (store, identity, device) =
-                        (self.store.clone(), self.identity.clone(), self.device);
-                    self.ingest =
-                        Some(tokio::task::spawn_blocking(move || take(&store, &identity, device, batch)));
-                }
+                Output::Ingest(batch) if self.ingest.is_none() => self.commit(batch),
+                // The last batch of a session that fails may come behind an open commit.
+                Output::Ingest(batch) => self.last = Some(batch),
                 Output::Done(summary) => self.end = Some(Ok(!summary.more)),
                 Output::Failed(error) => self.end = Some(Err(error.to_string())),
             }
@@ -289,17 +306,40 @@ async fn push(
     offset: usize,
 ) -> std::io::Result<Pushed> {
     match queue.front() {
-        Some(piece) => write.write(piece.get(offset..).unwrap_or_default()).await.map(Pushed::Wrote),
+        Some(piece) => {
+            write.write(piece.get(offset..).unwrap_or_default()).await.map(Pushed::Wrote)
+        }
         None => write.flush().await.map(|()| Pushed::Flushed),
     }
 }
 
+/// What this side holds, as the machine wants it.
+fn local_state(store: &Store) -> Result<LocalState, StoreError> {
+    let held = store.set_summary()?;
+    Ok(LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads))
+}
+
 fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {
     match query {
-        Query::Items => store.sync_items().map(Answer::Items),
-        Query::WantedPayloads { limit } => store.missing_payloads(limit).map(Answer::WantedPayloads),
+        Query::Items => {
+            let mut items: Vec<SyncItem> = store
+                .items()?
+                .items
+                .into_iter()
+                .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })
+                .collect();
+            items.sort_unstable();
+            Ok(Answer::Items(items))
+        }
+        Query::WantedPayloads { limit } => {
+            store.missing_payloads(limit).map(Answer::WantedPayloads)
+        }
         Query::Load { ids, max_bytes } => {
-            let (entries, taken) = store.load_for_sync(&ids, max_bytes)?;
+            let (entries, taken) = store.load(&ids, max_bytes)?;
+            let entries = entries
+                .into_iter()
+                .map(|e| StoredEntry { entry: e.verified, payload: e.payload })
+                .collect();
             Ok(Answer::Loaded { entries, taken })
         }
     }

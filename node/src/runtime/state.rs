@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::admit;
 use super::live::{self, LiveReport};
 use super::peers::Peers;
+use super::session::author;
 use super::session::{self, SessionEnd};
 use super::{LOOK_EVERY, STOP_PATIENCE, now_millis};
 use crate::control::{self, AbsentPeer, NodeStatus, PeerStatus, Reply, Request, SyncOutcome};
@@ -21,14 +22,16 @@ use crate::identity::Identity;
 use crate::join::MAX_CONCURRENT_JOINS;
 use crate::lock::{LockError, NodeLock};
 use crate::net::{
-    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId, Purpose,
-    device_key_of, peer_id_of,
+    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
+    Purpose, device_key_of, peer_id_of,
 };
 use crate::store::{Place, Store, StoreError};
-use super::session::author;
 
 /// Inbound sessions at once, over all peers.
 const MAX_INBOUND_SESSIONS: usize = 16;
+
+/// How long a stopping node waits until its answer is written.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a node is run.
 #[derive(Debug, Clone)]
@@ -119,7 +122,8 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     let socket = options.home.prepare_socket()?;
     let mut control = control::listen(&socket).map_err(RuntimeError::Control)?;
 
-    let mut config = NetConfig::new(zeroize::Zeroizing::new(identity.device.to_bytes()), options.listen);
+    let mut config =
+        NetConfig::new(zeroize::Zeroizing::new(identity.device.to_bytes()), options.listen);
     config.mdns = options.mdns;
     let (net, mut events) = net::start(config)?;
 
@@ -147,7 +151,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
         seen_change: 0,
         announced: blocking({
             let store = store.clone();
-            move || store.newest_row()
+            move || store.newest_arrival()
         })
         .await??,
         started: Instant::now(),
@@ -176,6 +180,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
                 Request::Stop => {
                     // The asker may have gone away; the node stops all the same.
                     let _gone = incoming.reply.send(Reply::Done);
+                    let _written = tokio::time::timeout(ANSWER_PATIENCE, incoming.delivered).await;
                     break Ok(());
                 }
                 request => node.on_request(request, incoming.reply).await,
@@ -400,7 +405,7 @@ impl Node {
     /// Regular look: has another process written to the store? Has a waiter's time come?
     async fn on_look(&mut self) -> Result<(), RuntimeError> {
         let store = self.store.clone();
-        let change = blocking(move || store.newest_row()).await??;
+        let change = blocking(move || store.newest_arrival()).await??;
         if change != self.seen_change {
             self.seen_change = change;
             self.on_own_write().await?;
@@ -412,29 +417,32 @@ impl Node {
     /// Announces own entries that have not been announced, by gossip if few, by sync if many.
     async fn on_own_write(&mut self) -> Result<(), RuntimeError> {
         let (store, after) = (self.store.clone(), self.announced);
-        let news = blocking(move || {
-            store.own_entries_after(after, gossip::MAX_ANNOUNCED_AT_ONCE + 1)
+        let (newest, news) = blocking(move || -> Result<_, StoreError> {
+            let newest = store.newest_arrival()?;
+            let ids = store.own_since(after)?;
+            let few = ids.len() <= gossip::MAX_ANNOUNCED_AT_ONCE;
+            let entries = if few { Some(store.entries(&ids)?) } else { None };
+            Ok((newest, entries))
         })
         .await??;
-        if news.is_empty() {
+        self.announced = newest;
+        if news.as_ref().is_some_and(Vec::is_empty) {
             return Ok(());
         }
         self.fold.notify_one();
         self.roster_changed().await?;
-        if news.len() > gossip::MAX_ANNOUNCED_AT_ONCE {
-            let store = self.store.clone();
-            self.announced = blocking(move || store.newest_row()).await??;
-            self.peers.sync_others_soon(None, Instant::now());
-            return Ok(());
+        let mut all_announced = news.is_some();
+        for own in news.unwrap_or_default() {
+            let payload = own.payload.unwrap_or_default();
+            let message = gossip::encode(&own.verified, &payload);
+            let published = match message {
+                Some(message) => self.net.publish(&self.topic, message).await.is_ok(),
+                None => false,
+            };
+            all_announced &= published;
         }
-        for own in news {
-            self.announced = own.row;
-            if let Some(message) = gossip::encode(&own.entry, &own.payload)
-                && let Err(e) = self.net.publish(&self.topic, message).await
-            {
-                tracing::debug!("announcing {}: {e}", own.entry.id());
-                self.peers.sync_others_soon(None, Instant::now());
-            }
+        if !all_announced {
+            self.peers.sync_others_soon(None, Instant::now());
         }
         Ok(())
     }
@@ -586,7 +594,8 @@ impl Node {
         let own = net.peer;
         let mut peers = Vec::new();
         for device in self.peers.devices() {
-            let (Some(peer), Ok(id)) = (self.peers.get(&device), peer_id_of(device.as_bytes())) else {
+            let (Some(peer), Ok(id)) = (self.peers.get(&device), peer_id_of(device.as_bytes()))
+            else {
                 continue;
             };
             let connection = net.connections.iter().find(|c| c.peer == id && c.member);
@@ -633,4 +642,3 @@ impl Node {
 fn device_of(peer: &PeerId) -> Option<DeviceId> {
     device_key_of(peer).map(DeviceId::new)
 }
-

@@ -116,7 +116,7 @@ impl Ctx<'_> {
             }
             let seals = epoch.sealed_to.get(&device).map(Vec::as_slice).unwrap_or_default();
             let opened = seals.iter().find_map(|s| {
-                open_from_device(&author.sealing, &epoch.id, device.as_bytes(), &s.sealed).ok()
+                open_from_device(&author.sealing, &epoch.id, &device, &s.sealed).ok()
             });
             if let Some(key) = opened {
                 found.readable += self.add_key(&key)?;
@@ -143,8 +143,7 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
-        found.locked =
-            state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
+        found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
         Ok(found)
     }
 
@@ -177,7 +176,7 @@ pub(super) fn seal_bodies(
     let mut seals = Vec::with_capacity(devices.len());
     for (device, sealing) in devices {
         let Ok(to) = SealingPublic::checked(sealing) else { continue };
-        let sealed = seal_to_device(&to, device.as_bytes(), key, rng)?;
+        let sealed = seal_to_device(&to, device, key, rng)?;
         seals.push(DeviceSeal { device: (*device.as_bytes()).into(), sealed: sealed.into() });
     }
     let id = *key.id().as_bytes();

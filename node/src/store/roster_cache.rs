@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lanai_crdt::entry::Verified;
-use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId};
 use lanai_crdt::payload::Body;
 use lanai_crdt::roster::{Roster, RosterEntry, Verdict};
@@ -19,8 +18,7 @@ use super::rows::{self, AFTER_ENTRY, ENTRY_COLUMNS, get_u64, meta, read_entry, s
 
 /// Opens a class 0 entry whose payload matches its header. The error is the reason why it is void.
 pub(super) fn open_roster_entry(verified: &Verified, blob: &[u8]) -> Result<RosterEntry, String> {
-    let body = envelope::decode_clear(blob).map_err(|e| e.to_string())?;
-    RosterEntry::decode(verified, &body).map_err(|e| e.to_string())
+    RosterEntry::open(verified, blob).map_err(|e| e.to_string())
 }
 
 /// Which set of roster entries a fold was made of.
