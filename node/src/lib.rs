@@ -8,9 +8,9 @@
 pub mod config;
 pub mod control;
 pub mod gossip;
-pub mod import;
 pub mod home;
 pub mod identity;
+pub mod import;
 pub mod join;
 pub mod lock;
 pub mod net;

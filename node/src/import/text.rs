@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use lanai_crdt::text::is_hazard;
+
 /// Cuts `text` to at most `limit` bytes, at a character boundary, with a last line that says so.
 ///
 /// The line counts towards the limit. Below the length of that line (some 60 bytes) only the
@@ -36,12 +38,7 @@ pub(crate) fn prefix(text: &str, max: usize) -> &str {
 /// that reorder or hide text, at most `max` bytes.
 #[must_use]
 pub(crate) fn shown_name(name: &str, max: usize) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-            || matches!(c, '\u{feff}' | '\u{61c}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let clean: String = name.chars().filter(|c| !hidden(*c)).collect();
+    let clean: String = name.chars().filter(|c| !is_hazard(*c)).collect();
     prefix(clean.trim(), max).trim_end().to_owned()
 }
 
