@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::{EntryId, MemberId};
+use crate::limits::MAX_REFS;
 use crate::payload::{Body, Community, Profile, Role};
 use crate::thread::TalkEntry;
 use crate::thread::supersede;
@@ -23,6 +24,8 @@ pub struct PersonView {
     pub entry: EntryId,
     /// All profiles of the member, by (supersede depth, id).
     pub history: Vec<EntryId>,
+    /// What the member's next profile supersedes: its refs.
+    pub heads: Vec<EntryId>,
 }
 
 /// What a community calls itself.
@@ -38,6 +41,8 @@ pub struct CommunityView {
     pub entry: EntryId,
     /// All such entries, by (supersede depth, id).
     pub history: Vec<EntryId>,
+    /// What the next such entry supersedes: its refs.
+    pub heads: Vec<EntryId>,
 }
 
 /// Folds profiles. Entries that count, in any order; other kinds and duplicates do no harm.
@@ -49,9 +54,9 @@ pub fn fold_people(entries: &[TalkEntry]) -> BTreeMap<MemberId, PersonView> {
         }
     }
     let person = |(member, list): (MemberId, Vec<_>)| {
-        let ((entry, profile), history) = current(list)?;
-        let (name, profile) = (Profile::clone(profile).name, profile.clone());
-        Some((member, PersonView { name, profile, entry: entry.id, history }))
+        let Found { entry, value, history, heads } = current::<Profile>(list)?;
+        let (name, profile) = (value.name.clone(), value.clone());
+        Some((member, PersonView { name, profile, entry: entry.id, history, heads }))
     };
     by_member.into_iter().filter_map(person).collect()
 }
@@ -63,23 +68,30 @@ pub fn fold_community(entries: &[TalkEntry]) -> Option<CommunityView> {
         Body::Community(c) => Some((e, c)),
         _ => None,
     });
-    let ((entry, Community { name, charter, .. }), history) = current(set.collect())?;
-    let (name, charter) = (name.clone(), charter.clone());
-    Some(CommunityView { name, charter, by: entry.member, entry: entry.id, history })
+    let Found { entry, value, history, heads } = current::<Community>(set.collect())?;
+    let (name, charter) = (value.name.clone(), value.charter.clone());
+    Some(CommunityView { name, charter, by: entry.member, entry: entry.id, history, heads })
 }
 
-type Found<'a, T> = ((&'a TalkEntry, &'a T), Vec<EntryId>);
+struct Found<'a, T> {
+    entry: &'a TalkEntry,
+    value: &'a T,
+    history: Vec<EntryId>,
+    heads: Vec<EntryId>,
+}
 
 fn current<'a, T>(mut list: Vec<(&'a TalkEntry, &'a T)>) -> Option<Found<'a, T>> {
     list.sort_by_key(|(e, _)| e.id);
     list.dedup_by_key(|(e, _)| e.id);
     let items: Vec<(EntryId, &[EntryId])> = list.iter().map(|(e, _)| (e.id, &e.refs[..])).collect();
     let resolved = supersede::resolve(&items, |_, _| true);
-    let chosen = list.get(resolved.current(&items, |_| true)?).copied()?;
+    let (entry, value) = list.get(resolved.current(&items, |_| true)?).copied()?;
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|at| resolved.key(&items, *at));
     let history = order.into_iter().filter_map(|at| items.get(at).map(|(id, _)| *id)).collect();
-    Some((chosen, history))
+    let mut heads = resolved.heads(&items);
+    heads.truncate(MAX_REFS);
+    Some(Found { entry, value, history, heads })
 }
 
 #[cfg(test)]
@@ -120,6 +132,7 @@ mod tests {
         let ana = &people[&MemberId::new([1; 32])];
         assert_eq!((ana.name.as_str(), ana.entry), ("Ana B.", id(3)));
         assert_eq!(ana.history, [id(9), id(2), id(3)]);
+        assert_eq!(ana.heads, [id(3), id(2)]);
         let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();
         again.extend(all);
         assert_eq!(fold_people(&again), people);

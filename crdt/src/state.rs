@@ -62,13 +62,13 @@ mod tests {
         let reach = reach.map(str::to_string);
         let profile = Profile { name: name.into(), reach, ..Profile::default() };
         let entry = EntryId::new([8; 32]);
-        PersonView { name: name.into(), profile, entry, history: vec![entry] }
+        PersonView { name: name.into(), profile, entry, history: vec![entry], heads: vec![entry] }
     }
 
     fn named(name: &str) -> CommunityView {
         let entry = EntryId::new([9; 32]);
         let (by, history) = (MemberId::new([1; 32]), vec![entry]);
-        CommunityView { name: name.into(), charter: None, by, entry, history }
+        CommunityView { name: name.into(), charter: None, by, entry, history, heads: vec![entry] }
     }
 
     #[test]

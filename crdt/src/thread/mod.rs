@@ -52,9 +52,11 @@ pub(crate) mod digest;
 mod fold;
 mod marks;
 mod posts;
+mod refs;
 pub(crate) mod supersede;
 
 pub use fold::{fold_thread, fold_threads};
+pub use refs::{RefsError, refs_for};
 
 const ORIGIN_CONTEXT: &str = "lanai v1 origin key";
 

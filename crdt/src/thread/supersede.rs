@@ -78,10 +78,23 @@ impl Superseding {
         self.superseded.iter().enumerate().filter(|(_, s)| !**s).map(|(at, _)| at)
     }
 
+    /// The ids of the entries that nothing supersedes, the greatest (depth, id) first: what a new
+    /// entry names.
+    pub(crate) fn heads(&self, items: &[(EntryId, &[EntryId])]) -> Vec<EntryId> {
+        let mut heads: Vec<usize> = self.unsuperseded().collect();
+        heads.sort_by_key(|at| std::cmp::Reverse(self.key(items, *at)));
+        heads.into_iter().filter_map(|at| items.get(at).map(|(id, _)| *id)).collect()
+    }
+
     /// What orders the history and decides among concurrent values.
     pub(crate) fn key(&self, items: &[(EntryId, &[EntryId])], at: usize) -> (u32, Option<EntryId>) {
         (self.depth.get(at).copied().unwrap_or(0), items.get(at).map(|(id, _)| *id))
     }
+}
+
+/// [`Superseding::heads`] of entries that may all supersede each other.
+pub(crate) fn unsuperseded(items: &[(EntryId, &[EntryId])]) -> Vec<EntryId> {
+    resolve(items, |_, _| true).heads(items)
 }
 
 #[cfg(test)]
