@@ -141,9 +141,8 @@ impl Store {
             );
             let authentic = signed.is_ok_and(|signed| {
                 let nexts = vouching.remove(&id).unwrap_or_default();
-                let by_chain = nexts
-                    .iter()
-                    .any(|next| signed.clone().verify_by_next(next.header()).is_ok());
+                let by_chain =
+                    nexts.iter().any(|next| signed.clone().verify_by_next(next.header()).is_ok());
                 // A signature that is stored must be good even where the chain vouches already.
                 match signed.signature() {
                     Some(_) => signed.verify().is_ok(),
@@ -170,8 +169,7 @@ impl Store {
         report.unfolded = super::fold::todo_count(conn)?;
         let keys = Keyring::load(conn)?;
         let mut statement = conn.prepare("SELECT DISTINCT grp FROM threads ORDER BY grp")?;
-        let groups: Vec<i64> =
-            statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+        let groups: Vec<i64> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
         let mut posts = 0u64;
         for group in groups {
             let mut stored: BTreeMap<EntryId, [u8; 32]> = conn
@@ -283,9 +281,16 @@ impl Store {
 
 /// Takes an entry out of every table. Those who follow it in its log wait for it again.
 fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
-    for table in
-        ["payloads", "missing_payloads", "past_waits", "log_heads", "todo", "voids", "specials", "origins"]
-    {
+    for table in [
+        "payloads",
+        "missing_payloads",
+        "past_waits",
+        "log_heads",
+        "todo",
+        "voids",
+        "specials",
+        "origins",
+    ] {
         conn.execute(&format!("DELETE FROM {table} WHERE n = ?1"), [n])?;
     }
     conn.execute("DELETE FROM thread_entries WHERE n = ?1", [n])?;

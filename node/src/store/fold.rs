@@ -182,7 +182,9 @@ impl Ctx<'_> {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
             Body::Profile(_) | Body::Community(_) => {
                 self.conn
-                    .prepare_cached("INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)")?
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
+                    )?
                     .execute((body.kind_number(), stand.m, n))?;
                 if let Some(thread) = thread {
                     let t = self.thread(&thread)?;
@@ -378,7 +380,8 @@ impl Ctx<'_> {
             };
             let mut print = blake3::Hasher::new();
             print.update(title.as_bytes()).update(&[0]).update(body.as_bytes());
-            let print = print.finalize().as_bytes().first_chunk::<8>().map_or(Vec::new(), Vec::from);
+            let print =
+                print.finalize().as_bytes().first_chunk::<8>().map_or(Vec::new(), Vec::from);
             rows.insert(
                 *n,
                 PostRow {
@@ -500,7 +503,9 @@ impl Ctx<'_> {
         let mut taken = self.conn.prepare_cached("SELECT 1 FROM posts WHERE doc = ?1")?;
         for attempt in 0..40u32 {
             let bits = 15 + attempt / 4;
-            let mix = n.wrapping_add(i64::from(attempt)).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+            let mix = n
+                .wrapping_add(i64::from(attempt))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
             let offset = (mix.cast_unsigned() >> (64 - bits)).cast_signed();
             let doc = base.saturating_add(offset).max(1);
             if !taken.exists([doc])? {

@@ -143,8 +143,7 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
-        found.locked =
-            state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
+        found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
         Ok(found)
     }
 

@@ -215,8 +215,7 @@ impl Ctx<'_> {
             }
         }
         self.track_head(&id, header, n)?;
-        let link =
-            Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
+        let link = Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
         self.links.insert(id, link);
         if self.anybody_waits()? {
             self.release(id)?;
@@ -593,7 +592,9 @@ impl Ctx<'_> {
 
     fn save_stand(&mut self, p: i64, l: i64, stand: Option<Stand>) -> Result<(), StoreError> {
         self.conn
-            .prepare_cached("INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute((p, l, stand.map(|s| s.m), stand.map(|s| role_number(s.role))))?;
         self.stands.insert((p, l), stand);
         Ok(())
