@@ -7,6 +7,7 @@ mod completion;
 mod edit;
 mod export;
 mod help;
+mod import;
 mod inbox;
 #[cfg(test)]
 mod list_tests;
@@ -97,6 +98,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),
 
+        Command::Import(command) => import::run(context, command),
         Command::Export(args) => export::run(context, args),
         Command::Up(_)
         | Command::Init(_)
@@ -110,7 +112,6 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         | Command::Peers(_)
         | Command::Sync(_)
         | Command::Node(_)
-        | Command::Import(_)
         | Command::Store(_)
         | Command::Config(_) => Err(CliError::internal("this build has no such command")),
     }
