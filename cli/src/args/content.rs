@@ -175,7 +175,8 @@ pub struct EditArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lanai withdraw k3f9 -m \"named somebody who did not want it\"
+  lanai withdraw k3f9
+  lanai withdraw k3f9 --yes
 
 The post is hidden at once, and three days later its text is dropped on every honest node that
 has heard of it. What others have read or copied cannot be called back.")]
