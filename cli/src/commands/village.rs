@@ -10,9 +10,7 @@ use lanai_crdt::payload::{
 use lanai_node::home::{Environment, Home};
 use lanai_node::identity::Identity;
 use lanai_node::random::{OsRandom, random_bytes};
-use lanai_node::store::{
-    Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry,
-};
+use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry};
 
 use super::testing::{Bench, bench};
 use crate::args::Cli;
