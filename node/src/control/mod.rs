@@ -66,6 +66,8 @@ pub struct NodeStatus {
     pub listening: Vec<String>,
     /// Whether it looks for members with mDNS.
     pub mdns: bool,
+    /// Why mDNS cannot be used though it should be.
+    pub mdns_problem: Option<String>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
     /// Members whose nodes are known and not connected, with the reason.

@@ -1,0 +1,193 @@
+//! People, tickets, identity.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::value::{Expiry, Role, parse_span};
+
+/// `lanai invite`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai invite                     for one person, within a week
+  lanai invite --uses 20 --expires 2d
+  lanai invite --role lead --no-qr
+
+Whoever holds the ticket can join; give it to nobody else. `lanai ticket close` ends it early.")]
+pub struct InviteArgs {
+    /// How many people may join with it
+    #[arg(short = 'n', long, value_name = "N", default_value = "1")]
+    pub uses: NonZeroU32,
+    /// How long it is valid: 12h, 7d, 2w, never
+    #[arg(short, long, value_name = "SPAN", default_value = "7d")]
+    pub expires: Expiry,
+    /// The role that newcomers get
+    #[arg(short, long, value_enum, default_value = "member")]
+    pub role: Role,
+    /// Leave out this node's addresses; newcomers then find members by themselves
+    #[arg(long)]
+    pub no_addresses: bool,
+    /// Print the ticket as text only
+    #[arg(long)]
+    pub no_qr: bool,
+}
+
+/// `lanai join`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai join lanai1q… --name \"Ann Lee\"
+  lanai join - < ticket.txt
+  lanai join lanai1q… --dial 192.168.4.20:4110
+  lanai join                       go on with a join that was interrupted
+
+Any member whose node can be reached lets you in, not only the one who invited you.")]
+pub struct JoinArgs {
+    /// The ticket; \"-\" reads standard input [default: the one used before]
+    #[arg(value_name = "TICKET")]
+    pub ticket: Option<String>,
+    /// Your name, as others see it [default: your user name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// An address of a member's node; may be given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub dial: Vec<String>,
+    /// How long to wait for a member's node [default: until Ctrl-C]
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
+    pub wait: Option<Duration>,
+}
+
+/// `lanai leave`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai leave
+  lanai leave --yes
+
+What you wrote stays with the community; withdraw first what should not. Your home stays
+readable to you.")]
+pub struct LeaveArgs {
+    /// Do not ask whether to go on
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `lanai who`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai who
+  lanai who radio                  whose name or experience mentions it")]
+pub struct WhoArgs {
+    /// Words to look for in names and profiles
+    #[arg(value_name = "WORDS")]
+    pub words: Vec<String>,
+}
+
+/// `lanai profile`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai profile                    your own
+  lanai profile ann
+  lanai profile --name \"Ann Lee\" --ask-about radios --ask-about maps
+  lanai profile --reach \"\"         an empty text takes something back")]
+pub struct ProfileArgs {
+    /// The member, by name or by any unique beginning of the id [default: yourself]
+    #[arg(value_name = "MEMBER", conflicts_with_all = ["name", "held", "experience", "ask_about", "reach"])]
+    pub member: Option<String>,
+    /// Set your name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Set the posts you held
+    #[arg(long, value_name = "TEXT")]
+    pub held: Option<String>,
+    /// Set your experience
+    #[arg(long, value_name = "TEXT")]
+    pub experience: Option<String>,
+    /// Set what people may ask you about; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub ask_about: Vec<String>,
+    /// Set how to reach you
+    #[arg(long, value_name = "TEXT")]
+    pub reach: Option<String>,
+}
+
+/// `lanai member`
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// List members with their roles and key marks
+    List,
+    /// Give a member a role
+    #[command(after_help = "\
+Examples:
+  lanai member role ann lead")]
+    Role {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// The role
+        #[arg(value_enum)]
+        role: Role,
+    },
+}
+
+/// `lanai ticket`
+#[derive(Debug, Subcommand)]
+pub enum TicketCommand {
+    /// List tickets: who made them, how often they were used, when they end
+    List {
+        /// Also those that were used up, closed or ran out
+        #[arg(long)]
+        all: bool,
+    },
+    /// Close a ticket, so that nobody can join with it any more
+    #[command(after_help = "\
+Examples:
+  lanai ticket close t8wd")]
+    Close {
+        /// The ticket, by any unique beginning of its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// `lanai identity`
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Write your keys to a file that a passphrase protects
+    #[command(after_help = "\
+Examples:
+  lanai identity export ann.lanai-identity
+
+Keep the file away from this machine. With it and the passphrase, a lost laptop is no lost person.")]
+    Export {
+        /// The file to write
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+        /// Read the passphrase from the first line of this file instead of asking
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Overwrite a file that exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Be the person whose keys are in a file
+    #[command(after_help = "\
+Examples:
+  lanai identity import ann.lanai-identity
+  lanai identity import ann.lanai-identity --home /tmp/ann
+
+Needs a home without an identity. The device goes on under a new log, so nothing is forked.")]
+    Import {
+        /// The file to read
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+        /// Read the passphrase from the first line of this file instead of asking
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+}

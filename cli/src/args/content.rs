@@ -1,0 +1,348 @@
+//! Writing, reading, archives.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::value::Reaction;
+
+/// Where a text comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TextArgs {
+    /// The text; several make paragraphs; "-" reads standard input [default: the editor]
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Vec<String>,
+}
+
+/// `lanai ask`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai ask \"How do you run a first counselling?\" -m \"New sergeant, first week.\" -t people
+  lanai ask \"Which radio for the patrol base?\" --decide \"order by Friday\" --by 2026-03-06
+  lanai ask                       opens your editor; the first line is the title
+
+A good ask says what the situation is, what was tried and what would help.")]
+pub struct AskArgs {
+    /// The question in one line [default: the first line of the text]
+    #[arg(value_name = "TITLE")]
+    pub title: Option<String>,
+    /// The situation.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// A tag; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// What has to be decided
+    #[arg(long, value_name = "TEXT")]
+    pub decide: Option<String>,
+    /// By when it is needed, as YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    pub by: Option<String>,
+    /// What was tried already
+    #[arg(long, value_name = "TEXT")]
+    pub tried: Option<String>,
+    /// What would help
+    #[arg(long, value_name = "TEXT")]
+    pub helps: Option<String>,
+}
+
+/// `lanai note`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai note \"What the convoy taught us\" -m \"…\" -t convoy
+  lanai note \"Agenda for Thursday\" < agenda.md")]
+pub struct NoteArgs {
+    /// The title [default: the first line of the text]
+    #[arg(value_name = "TITLE")]
+    pub title: Option<String>,
+    /// The text.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// A tag; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+}
+
+/// The state of an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ThreadState {
+    /// Nobody has answered yet
+    Open,
+    /// Somebody is at it
+    Worked,
+    /// Answered
+    Answered,
+    /// Closed
+    Closed,
+}
+
+/// `lanai threads`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai threads --state open       asks that wait for an answer
+  lanai threads --tag convoy -n 50
+  lanai threads --all | wc -l")]
+pub struct ThreadsArgs {
+    /// Only threads in this state
+    #[arg(short, long, value_enum)]
+    pub state: Option<ThreadState>,
+    /// Only threads with this tag; may be given several times, then with all of them
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Only threads opened by this member
+    #[arg(short, long, value_name = "MEMBER")]
+    pub author: Option<String>,
+    /// Only threads with something you have not read
+    #[arg(short, long)]
+    pub unread: bool,
+    /// How many to list
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
+    pub limit: usize,
+    /// List all of them
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+/// `lanai read`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai read k3f9
+  lanai read k3f9 --follow         go on showing posts as they come
+  lanai read k3f9 --flat           in order of time, not as a tree")]
+pub struct ReadArgs {
+    /// The thread, or a post in it, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Go on showing posts as they come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Show posts in order of time instead of as a tree
+    #[arg(long)]
+    pub flat: bool,
+    /// Show earlier versions of posts that were edited
+    #[arg(long)]
+    pub history: bool,
+    /// Only what you have not read
+    #[arg(short, long)]
+    pub unread: bool,
+    /// Leave the marks of what you have read as they are
+    #[arg(long)]
+    pub keep_unread: bool,
+}
+
+/// `lanai reply`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai reply k3f9 -m \"We do it in two steps.\"
+  lanai reply k3f9 --outcome -m \"Tried it, the second step was enough.\"
+  lanai reply k3f9 < answer.md")]
+pub struct ReplyArgs {
+    /// The thread or post to reply to, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The reply.
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// Tell how it went: what you did, and with what result
+    #[arg(short, long)]
+    pub outcome: bool,
+}
+
+/// `lanai edit`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai edit k3f9                  opens your editor with the text as it is
+  lanai edit k3f9 -m \"Corrected: 240 volts, not 24.\"
+
+Earlier versions stay: lanai read ID --history")]
+pub struct EditArgs {
+    /// The post, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The new text.
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+/// `lanai withdraw`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai withdraw k3f9 -m \"named somebody who did not want it\"
+
+The post is hidden at once, and three days later its text is dropped on every honest node that
+has heard of it. What others have read or copied cannot be called back.")]
+pub struct WithdrawArgs {
+    /// The post, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why, for others to read
+    #[arg(short = 'm', long = "message", value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask whether to go on
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `lanai react`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai react k3f9 helped
+  lanai react k3f9 helped --undo")]
+pub struct ReactArgs {
+    /// The post, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What to say
+    #[arg(value_enum)]
+    pub kind: Reaction,
+    /// Take it back
+    #[arg(long)]
+    pub undo: bool,
+}
+
+/// `lanai answer`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai answer p7xm                the post is part of the answer; its ask is answered
+  lanai answer p7xm --undo")]
+pub struct AnswerArgs {
+    /// The post, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// It is no part of the answer after all
+    #[arg(long)]
+    pub undo: bool,
+}
+
+/// `lanai close`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai close k3f9
+  lanai close k3f9 --state worked  somebody is at it
+  lanai close k3f9 --reopen")]
+pub struct CloseArgs {
+    /// The thread, by any unique beginning of its id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// The state to put it into
+    #[arg(short, long, value_enum, default_value = "closed")]
+    pub state: ThreadState,
+    /// Open it again
+    #[arg(long, conflicts_with = "state")]
+    pub reopen: bool,
+}
+
+/// `lanai inbox`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai inbox
+  lanai inbox --mark-read          and nothing of it is new any more")]
+pub struct InboxArgs {
+    /// Also what you have read
+    #[arg(long)]
+    pub all: bool,
+    /// Mark all of it as read
+    #[arg(long)]
+    pub mark_read: bool,
+    /// How many to list
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
+    pub limit: usize,
+}
+
+/// `lanai search`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai search first counselling
+  lanai search \"combat patrol\" --author ann -n 5")]
+pub struct SearchArgs {
+    /// Words that must all occur; quoted words must stand together
+    #[arg(value_name = "WORDS", required = true)]
+    pub words: Vec<String>,
+    /// Only what this member or original author wrote
+    #[arg(short, long, value_name = "NAME")]
+    pub author: Option<String>,
+    /// Only in threads with this tag
+    #[arg(short, long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// The best matches first, not the newest
+    #[arg(short, long)]
+    pub best: bool,
+    /// How many to list
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// `lanai import`
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Import mail: mbox files, gzipped or not, and Maildir directories
+    Mbox(MboxArgs),
+}
+
+/// `lanai import mbox`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai import mbox archive.mbox.gz
+  lanai import mbox ~/Maildir --dry-run
+
+Replies become threads, original names and dates are kept, attachments are named and left out.
+Importing twice, or by two members, adds nothing twice. Ctrl-C keeps what is done; the same
+command goes on from there.")]
+pub struct MboxArgs {
+    /// Files or Maildir directories
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Only say what would be imported
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A tag for all threads; may be given several times
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+}
+
+/// How threads are written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Markdown, for people
+    Md,
+    /// JSON, for programs
+    Json,
+}
+
+/// `lanai export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai export k3f9 > thread.md
+  lanai export --all --format json --out community.json
+  lanai export --all --out archive/      one Markdown file for each thread")]
+pub struct ExportArgs {
+    /// The thread, by any unique beginning of its id
+    #[arg(value_name = "THREAD", required_unless_present = "all", conflicts_with = "all")]
+    pub thread: Option<String>,
+    /// All threads
+    #[arg(long)]
+    pub all: bool,
+    /// Format to write
+    #[arg(short, long, value_enum, default_value = "md")]
+    pub format: ExportFormat,
+    /// File, or directory for many [default: standard output]
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Overwrite files that exist
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,239 @@
+//! The node, the network, the store, the program itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::value::parse_span;
+
+/// How a node reaches the network.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Network options")]
+pub struct NetworkArgs {
+    /// Address to listen on; may be given several times [default: all]
+    #[arg(short, long, value_name = "ADDR")]
+    pub listen: Vec<String>,
+    /// Port to listen on, for TCP and UDP [default: the one used before, or any that is free]
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Do not look for members on the local network
+    #[arg(long)]
+    pub no_mdns: bool,
+    /// An address of a member's node; may be given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub dial: Vec<String>,
+}
+
+/// `lanai up`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai up
+  lanai up --name \"Ann Lee\" --community \"Platoon leaders\"
+  lanai up --foreground            stay, and say what happens
+
+The first time it makes your identity and a community, starts the node in the background and
+prints a ticket for others. Later it starts the node if it is not running and shows what is new.")]
+pub struct UpArgs {
+    /// Run the node here, not in the background
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Your name, as others see it [default: your user name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Name of the community to be made [default: after you]
+    #[arg(long, value_name = "NAME")]
+    pub community: Option<String>,
+    /// How to reach the network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// `lanai init`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai init --name \"Ann Lee\" --community \"Platoon leaders\"
+
+`lanai up` does this by itself the first time.")]
+pub struct InitArgs {
+    /// Your name, as others see it [default: your user name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Name of the community [default: after you]
+    #[arg(long, value_name = "NAME")]
+    pub community: Option<String>,
+}
+
+/// `lanai peers`
+#[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// Also those that were not seen for long
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `lanai sync`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai sync
+  lanai sync --wait 10             at most ten seconds; status 7 when no peer has confirmed
+  lanai sync --peer 192.168.4.20:4110")]
+pub struct SyncArgs {
+    /// How long to wait until a peer has confirmed
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
+    pub wait: Option<Duration>,
+    /// Only with the node at this address, or of this member; may be given several times
+    #[arg(short, long = "peer", value_name = "ADDR")]
+    pub peers: Vec<String>,
+}
+
+/// `lanai node`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Run the node here, until Ctrl-C
+    Run {
+        /// How to reach the network.
+        #[command(flatten)]
+        network: NetworkArgs,
+        /// Log to node.log instead of standard error
+        #[arg(long, hide = true)]
+        background: bool,
+    },
+    /// Start the node in the background
+    Start {
+        /// How to reach the network.
+        #[command(flatten)]
+        network: NetworkArgs,
+    },
+    /// Stop the node
+    Stop,
+    /// Whether the node is running, since when, and where it listens
+    Status,
+    /// What the node logged
+    #[command(after_help = "\
+Examples:
+  lanai node logs -n 200
+  lanai node logs --follow")]
+    Logs(LogsArgs),
+}
+
+/// `lanai node logs`
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Go on showing lines as they come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many lines to show
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+}
+
+/// `lanai store`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Check every entry against its hash and signature
+    Check {
+        /// Drop damaged entries, so that peers send them again
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Make all views anew from the entries
+    Rebuild,
+    /// Write a copy of the store, without keys, while the node may be running
+    #[command(after_help = "\
+Examples:
+  lanai store backup lanai-2026-03-06.db")]
+    Backup {
+        /// The file to write
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+        /// Overwrite a file that exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in the store's place
+    #[command(after_help = "\
+Examples:
+  lanai store restore lanai-2026-03-06.db
+
+What was written since the backup comes back from peers. The device goes on under a new log.")]
+    Restore {
+        /// The file to read
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// `lanai config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// List all settings
+    List,
+    /// Print a setting
+    #[command(after_help = "\
+Examples:
+  lanai config get listen.port")]
+    Get {
+        /// Name of the setting
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Change a setting
+    #[command(after_help = "\
+Examples:
+  lanai config set listen.port 4110")]
+    Set {
+        /// Name of the setting
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Its new value
+        #[arg(value_name = "VALUE")]
+        value: String,
+    },
+    /// Set back to what it is by itself
+    #[command(after_help = "\
+Examples:
+  lanai config unset listen.port")]
+    Unset {
+        /// Name of the setting
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+}
+
+/// `lanai man`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai man > lanai.1
+  lanai man --out man1             a page for each command, in this directory
+  lanai man ask > lanai-ask.1")]
+pub struct ManArgs {
+    /// The command whose page to print [default: lanai itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub command: Vec<String>,
+    /// Write all pages into this directory
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `lanai help`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai help ask
+  lanai help member role
+  lanai help limits
+
+Topics: limits, exit-codes, environment")]
+pub struct HelpArgs {
+    /// A command or a topic
+    #[arg(value_name = "COMMAND|TOPIC")]
+    pub words: Vec<String>,
+}

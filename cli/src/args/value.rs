@@ -1,0 +1,89 @@
+//! Values of options.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Takes part
+    Member,
+    /// Tends topics: tags, pins, hides
+    Lead,
+    /// Admits and removes members
+    Steward,
+}
+
+/// What one can say of a post without words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reaction {
+    /// Thank you
+    Thanks,
+    /// It helped me
+    Helped,
+    /// I have been there too
+    BeenThere,
+}
+
+/// When a ticket ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// This long from now.
+    After(Duration),
+    /// Not by itself.
+    Never,
+}
+
+impl std::str::FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" { Ok(Self::Never) } else { parse_span(text).map(Self::After) }
+    }
+}
+
+/// Longest span that makes sense anywhere: a hundred years.
+const LONGEST: u64 = 100 * 365 * 86_400;
+
+/// Reads a span of time: `90` or `90s`, `30m`, `12h`, `7d`, `2w`.
+///
+/// # Errors
+///
+/// A message for the user, when it is none or longer than a hundred years.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let unit = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err("write a span of time as 90s, 30m, 12h, 7d or 2w".into()),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "write a span of time as 90s, 30m, 12h, 7d or 2w".to_owned())?;
+    match number.checked_mul(unit) {
+        Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
+        _ => Err("that is longer than a hundred years".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        for (text, seconds) in [("0", 0), ("90", 90), ("90s", 90), ("30m", 1800), ("2w", 1_209_600)]
+        {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "s", "1x", "-1", "1.5h", "99999999999999999999", "36501d", "1 h"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+        assert_eq!("never".parse(), Ok(Expiry::Never));
+        assert_eq!("7d".parse(), Ok(Expiry::After(Duration::from_secs(604_800))));
+    }
+}

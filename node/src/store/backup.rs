@@ -1,0 +1,179 @@
+//! Backup and restore.
+//!
+//! A backup is a store file of its own, made with SQLite's backup interface while everything goes
+//! on. It holds the entries and the community's epoch keys, and never the device's secrets. Its token
+//! is taken out, so that whoever continues from it starts a new log.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lanai_crdt::id::{CommunityId, DeviceId};
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::rows::{self, meta};
+use super::{Place, Store, StoreError, connection, schema};
+
+/// Pages copied between two looks at whether somebody else wants the store.
+const PAGES_PER_STEP: i32 = 512;
+
+/// Copies a database into a new file.
+pub(super) fn copy(from: &Connection, to: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { path: to.to_path_buf(), source };
+    if to.exists() {
+        std::fs::remove_file(to).map_err(io)?;
+    }
+    let mut out = Connection::open(to)?;
+    super::restrict(to)?;
+    Backup::new(from, &mut out)?.run_to_completion(
+        PAGES_PER_STEP,
+        Duration::from_millis(1),
+        None,
+    )?;
+    Ok(())
+}
+
+/// A store and the files that SQLite keeps beside it.
+fn files(db: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let mut name = db.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// Removes a store that was never finished. What cannot be removed stays.
+pub(super) fn remove_files(db: &Path) {
+    for file in files(db) {
+        // Most of them may not exist.
+        drop(std::fs::remove_file(file));
+    }
+}
+
+/// What [`Store::restore`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The community of the backup.
+    pub community: CommunityId,
+    /// Where the store that was there before is now.
+    pub replaced: Option<PathBuf>,
+}
+
+impl Store {
+    /// Writes a backup to `to`, a path where nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Exists`] when something is there, and what the file system and SQLite say.
+    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        if to.exists() {
+            return Err(StoreError::Exists(to.to_path_buf()));
+        }
+        let mut part = to.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let from = connection::open_writer(&self.inner.place.db, false)?;
+        copy(&from, &part)?;
+        let out = Connection::open(&part)?;
+        rows::unset_meta(&out, meta::TOKEN)?;
+        rows::unset_meta(&out, meta::OWN_LOG)?;
+        // One file, without a log beside it.
+        out.pragma_update(None, "journal_mode", "DELETE")?;
+        out.close().map_err(|(_, e)| StoreError::from(e))?;
+        let file = std::fs::File::open(&part).and_then(|f| f.sync_all());
+        file.and_then(|()| std::fs::rename(&part, to))
+            .map_err(|source| StoreError::Io { path: to.to_path_buf(), source })
+    }
+
+    /// Puts a backup in the place of a store. No process may have the store open. A store that is
+    /// there is kept beside it under another name. The next own entry starts a new log.
+    ///
+    /// `device` is the device whose secrets are at hand; a backup of another one is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotAStore`], [`StoreError::Damaged`], [`StoreError::OtherStore`], and what the
+    /// file system says.
+    pub fn restore(
+        place: &Place,
+        from: &Path,
+        device: &DeviceId,
+        now_ms: u64,
+    ) -> Result<Restored, StoreError> {
+        if !from.exists() {
+            return Err(StoreError::Missing(from.to_path_buf()));
+        }
+        let io = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| StoreError::Io { path, source }
+        };
+        // Everything is made ready in a file beside, so that a bad backup costs nothing.
+        let mut ready = place.db.as_os_str().to_owned();
+        ready.push(".restoring");
+        let ready = PathBuf::from(ready);
+        remove_files(&ready);
+        let source = Connection::open_with_flags(
+            from,
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        copy(&source, &ready)?;
+        drop(source);
+        let checked = prepare_restored(&ready, device, now_ms);
+        let community = match checked {
+            Ok(community) => community,
+            Err(e) => {
+                remove_files(&ready);
+                return Err(e);
+            }
+        };
+        let replaced = if place.db.exists() { Some(set_aside(&place.db, now_ms)?) } else { None };
+        std::fs::rename(&ready, &place.db).map_err(io(&place.db))?;
+        remove_files(&ready);
+        Ok(Restored { community, replaced })
+    }
+}
+
+fn prepare_restored(
+    path: &Path,
+    device: &DeviceId,
+    now_ms: u64,
+) -> Result<CommunityId, StoreError> {
+    let mut conn = connection::open_writer(path, false)?;
+    let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+    if verdict != "ok" {
+        return Err(StoreError::Damaged(verdict));
+    }
+    schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
+    let community = rows::get_meta(&conn, meta::COMMUNITY)?
+        .and_then(|c| CommunityId::from_slice(&c))
+        .ok_or_else(|| StoreError::NotAStore(path.to_path_buf()))?;
+    if rows::get_meta(&conn, meta::DEVICE)?.as_deref() != Some(device.as_bytes()) {
+        return Err(StoreError::OtherStore);
+    }
+    // The token goes with the file that it stands for: a restored one gets its own.
+    let mut token = blake3::Hasher::new();
+    token.update(&now_ms.to_be_bytes()).update(path.as_os_str().as_encoded_bytes());
+    rows::unset_meta(&conn, meta::OWN_LOG)?;
+    rows::set_meta(&conn, meta::TOKEN, token.finalize().as_bytes().get(..16).unwrap_or_default())?;
+    conn.execute(
+        "INSERT INTO notices (at, kind, detail) VALUES (?1, 'restored', ?2)",
+        (now_ms.cast_signed(), "this store was restored from a backup"),
+    )?;
+    conn.pragma_update(None, "journal_mode", "DELETE")?;
+    conn.close().map_err(|(_, e)| StoreError::from(e))?;
+    Ok(community)
+}
+
+/// Moves a store out of the way, with the files beside it.
+fn set_aside(db: &Path, now_ms: u64) -> Result<PathBuf, StoreError> {
+    let mut name = db.as_os_str().to_owned();
+    name.push(format!(".replaced-{now_ms}"));
+    let target = PathBuf::from(name);
+    for (from, to) in files(db).iter().zip(files(&target)) {
+        if from.exists() {
+            std::fs::rename(from, to)
+                .map_err(|source| StoreError::Io { path: from.clone(), source })?;
+        }
+    }
+    Ok(target)
+}

@@ -1,0 +1,297 @@
+//! Looking for damage, repairing what peers can send again, and folding the views anew.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use lanai_crdt::entry::Verified;
+use lanai_crdt::id::EntryId;
+use rusqlite::Connection;
+
+use super::fold::load_group;
+use super::keys::Keyring;
+use super::roster_cache::bump_generation;
+use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, entry_id, read_entry};
+use super::{Durability, Store, StoreError, schema};
+
+/// Something wrong in a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// SQLite's own check.
+    #[error("the file: {0}")]
+    File(String),
+    /// The bytes of a header no longer give its id.
+    #[error("entry {0}: its header was altered")]
+    Header(EntryId),
+    /// Neither its signature nor a successor vouches for it.
+    #[error("entry {0}: nothing vouches for it")]
+    NotAuthentic(EntryId),
+    /// The payload is not the one that the header commits to.
+    #[error("entry {0}: its payload was altered")]
+    Payload(EntryId),
+    /// A thread's summary differs from its fold.
+    #[error("thread {0}: its view differs from its entries")]
+    Thread(EntryId),
+    /// The index of posts differs from the posts.
+    #[error("the index has {found} posts and should have {expected}")]
+    Index {
+        /// Rows that there are.
+        found: u64,
+        /// Rows that there should be.
+        expected: u64,
+    },
+}
+
+impl Damage {
+    /// Whether folding the views anew mends it.
+    pub const fn is_of_views(&self) -> bool {
+        matches!(self, Damage::Thread(_) | Damage::Index { .. })
+    }
+}
+
+/// What [`Store::check`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheckReport {
+    /// Entries looked at.
+    pub entries: u64,
+    /// Payloads looked at.
+    pub payloads: u64,
+    /// Threads folded anew for comparison.
+    pub threads: u64,
+    /// Entries that were not folded yet and so could not be compared.
+    pub unfolded: u64,
+    /// What is wrong.
+    pub damage: Vec<Damage>,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// What [`Store::rebuild`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rebuilt {
+    /// Entries folded.
+    pub entries: u64,
+}
+
+impl Store {
+    /// Looks at every byte: SQLite's own check, every header's id, signature or chain, every
+    /// payload's hash, and every view against a fresh fold. Changes nothing. `progress` is told how
+    /// many entries were looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read at all.
+    pub fn check(&self, mut progress: impl FnMut(u64)) -> Result<CheckReport, StoreError> {
+        self.inner.connections.read(|conn| {
+            let mut report = CheckReport::default();
+            let mut statement = conn.prepare("PRAGMA integrity_check(100)")?;
+            let mut found = statement.query([])?;
+            while let Some(row) = found.next()? {
+                let line: String = row.get(0)?;
+                if line != "ok" {
+                    report.damage.push(Damage::File(line));
+                }
+            }
+            self.check_entries(conn, &mut report, &mut progress)?;
+            self.check_views(conn, &mut report)?;
+            Ok(report)
+        })
+    }
+
+    /// Entries in the order of their logs, the last first, so that each knows its successor.
+    fn check_entries(
+        &self,
+        conn: &Connection,
+        report: &mut CheckReport,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), StoreError> {
+        let mut statement = conn.prepare(&format!(
+            "SELECT {ENTRY_COLUMNS}, p.blob FROM entries e JOIN logs g ON g.l = e.l
+             LEFT JOIN payloads p ON p.n = e.n ORDER BY e.l, e.seq DESC"
+        ))?;
+        let mut found = statement.query([])?;
+        // Authentic headers of the log that vouch for what comes next, by the id they vouch for.
+        let mut vouching: HashMap<EntryId, Vec<Verified>> = HashMap::new();
+        let mut log = None;
+        while let Some(row) = found.next()? {
+            report.entries += 1;
+            if report.entries.is_multiple_of(1024) {
+                progress(report.entries);
+            }
+            let stored = match read_entry(row, &self.inner.community)? {
+                Ok(stored) => stored,
+                Err(id) => {
+                    report.damage.push(Damage::Header(id));
+                    continue;
+                }
+            };
+            if log != Some(stored.l) {
+                log = Some(stored.l);
+                vouching.clear();
+            }
+            let verified = stored.verified;
+            let id = verified.id();
+            let signed = lanai_crdt::entry::Signed::decode(
+                verified.bytes().to_vec(),
+                verified.signature().copied(),
+            );
+            let authentic = signed.is_ok_and(|signed| {
+                let nexts = vouching.remove(&id).unwrap_or_default();
+                let by_chain =
+                    nexts.iter().any(|next| signed.clone().verify_by_next(next.header()).is_ok());
+                // A signature that is stored must be good even where the chain vouches already.
+                match signed.signature() {
+                    Some(_) => signed.verify().is_ok(),
+                    None => by_chain,
+                }
+            });
+            if !authentic {
+                report.damage.push(Damage::NotAuthentic(id));
+            }
+            if let Some(blob) = row.get_ref(AFTER_ENTRY)?.as_blob_or_null()? {
+                report.payloads += 1;
+                if !verified.matches_payload(blob) {
+                    report.damage.push(Damage::Payload(id));
+                }
+            }
+            vouching.entry(verified.header().prev).or_default().push(verified);
+        }
+        progress(report.entries);
+        Ok(())
+    }
+
+    fn check_views(&self, conn: &Connection, report: &mut CheckReport) -> Result<(), StoreError> {
+        report.unfolded = super::fold::todo_count(conn)?;
+        let keys = Keyring::load(conn)?;
+        let mut statement = conn.prepare("SELECT DISTINCT grp FROM threads ORDER BY grp")?;
+        let groups: Vec<i64> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+        let mut posts = 0u64;
+        for group in groups {
+            let mut stored: BTreeMap<EntryId, [u8; 32]> = conn
+                .prepare_cached("SELECT id, hash FROM threads WHERE grp = ?1 AND hash IS NOT NULL")?
+                .query_map([group], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
+            let entries: Vec<_> = loaded.into_iter().map(|(_, e)| e).collect();
+            for thread in lanai_crdt::thread::fold_threads(&entries) {
+                report.threads += 1;
+                let shown = |p: &&lanai_crdt::thread::PostView| {
+                    !matches!(p.text, lanai_crdt::thread::PostText::Withdrawn)
+                };
+                posts += thread.posts.iter().filter(shown).count() as u64;
+                if stored.remove(&thread.root) != Some(thread.hash) {
+                    report.damage.push(Damage::Thread(thread.root));
+                }
+            }
+            report.damage.extend(stored.into_keys().map(Damage::Thread));
+        }
+        let found: i64 = conn.query_row("SELECT count(*) FROM posts", [], |r| r.get(0))?;
+        if found.unsigned_abs() != posts {
+            report.damage.push(Damage::Index { found: found.unsigned_abs(), expected: posts });
+        }
+        Ok(())
+    }
+
+    /// Takes damaged headers and payloads out, so that the next sync fetches them again, and folds
+    /// the views anew where they are concerned. Gives how many were taken out.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn repair(&self, report: &CheckReport) -> Result<u64, StoreError> {
+        let headers: HashSet<EntryId> = report
+            .damage
+            .iter()
+            .filter_map(|d| match d {
+                Damage::Header(id) | Damage::NotAuthentic(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let payloads: Vec<EntryId> = report
+            .damage
+            .iter()
+            .filter_map(|d| match d {
+                Damage::Payload(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        if headers.is_empty() && payloads.is_empty() {
+            return Ok(0);
+        }
+        let taken = self.inner.write(Durability::Normal, 0, |ctx| {
+            let mut taken = 0;
+            let number = |id: &EntryId| -> Result<Option<(N, i64)>, StoreError> {
+                use rusqlite::OptionalExtension as _;
+                Ok(ctx
+                    .conn
+                    .prepare_cached("SELECT n, class FROM entries WHERE id = ?1")?
+                    .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
+                    .optional()?)
+            };
+            for id in &payloads {
+                let Some((n, class)) = number(id)? else { continue };
+                taken += 1;
+                if class == 0 {
+                    // A roster entry without its payload is nothing.
+                    remove_entry(ctx.conn, n)?;
+                } else {
+                    ctx.conn.execute("DELETE FROM payloads WHERE n = ?1", [n])?;
+                    ctx.conn.execute("INSERT OR IGNORE INTO missing_payloads VALUES (?1)", [n])?;
+                }
+            }
+            for id in &headers {
+                let Some((n, _)) = number(id)? else { continue };
+                taken += 1;
+                remove_entry(ctx.conn, n)?;
+            }
+            bump_generation(ctx.conn)?;
+            Ok(taken)
+        })?;
+        self.rebuild(|_| ())?;
+        Ok(taken)
+    }
+
+    /// Throws all views away and folds them anew from the entries, read marks kept. `progress` is
+    /// told how many entries were folded.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn rebuild(&self, mut progress: impl FnMut(u64)) -> Result<Rebuilt, StoreError> {
+        self.inner.write(Durability::Normal, 0, |ctx| {
+            ctx.conn.execute_batch(schema::DROP_VIEWS)?;
+            Ok(())
+        })?;
+        let mut rebuilt = Rebuilt::default();
+        loop {
+            let step = self.fold_pending(2_000)?;
+            rebuilt.entries += step.folded as u64;
+            progress(rebuilt.entries);
+            if step.folded == 0 {
+                return Ok(rebuilt);
+            }
+        }
+    }
+}
+
+/// Takes an entry out of every table. Those who follow it in its log wait for it again.
+fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
+    for table in [
+        "payloads",
+        "missing_payloads",
+        "past_waits",
+        "log_heads",
+        "todo",
+        "voids",
+        "specials",
+        "origins",
+    ] {
+        conn.execute(&format!("DELETE FROM {table} WHERE n = ?1"), [n])?;
+    }
+    conn.execute("DELETE FROM thread_entries WHERE n = ?1", [n])?;
+    conn.execute("DELETE FROM entries WHERE n = ?1", [n])?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Connections: one writer behind a lock, a few readers kept ready, and the pragmas of both.
+//!
+//! Several processes open one store (the node, and commands typed beside it). SQLite's write lock
+//! orders their transactions; every writing transaction begins `IMMEDIATE`, so that what it reads
+//! first (the head of the own log, the roster) is still true when it writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+/// How long a statement waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Idle reading connections kept open.
+const IDLE_READERS: usize = 4;
+/// Prepared statements kept by a connection.
+const STATEMENT_CACHE: usize = 128;
+
+/// How much a commit promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Own entries: on disk when the commit returns. A sequence number must never be given twice.
+    Full,
+    /// Everything that peers hold as well: whole after a crash, perhaps without the last commits.
+    Normal,
+}
+
+/// The connections of one process to one store.
+#[derive(Debug)]
+pub(super) struct Connections {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Connections {
+    pub(super) fn new(path: PathBuf, writer: Connection) -> Connections {
+        Connections { path, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The writer. A thread that panicked while it held the lock rolled its transaction back.
+    pub(super) fn writer(&self, durability: Durability) -> Result<Writer<'_>, StoreError> {
+        let conn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let level = match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        };
+        conn.pragma_update(None, "synchronous", level)?;
+        Ok(Writer(conn))
+    }
+
+    /// Runs `read` on a connection of its own, in one snapshot of the store.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => open_reader(&self.path)?,
+        };
+        let tx = conn.unchecked_transaction()?;
+        let result = read(&tx);
+        tx.finish()?;
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < IDLE_READERS {
+            readers.push(conn);
+        }
+        result
+    }
+}
+
+/// The writing connection, held by one thread at a time.
+pub(super) struct Writer<'a>(MutexGuard<'a, Connection>);
+
+impl std::ops::Deref for Writer<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.0
+    }
+}
+
+/// Opens the writing connection; makes the file where `create` says so.
+pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    if !create && !path.exists() {
+        return Err(StoreError::Missing(path.to_path_buf()));
+    }
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // A file that is not a database is noticed here, before anything is changed in it.
+    let _: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    tune(&conn)?;
+    Ok(conn)
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing(path.to_path_buf()));
+    }
+    // Readers of a WAL store write to its shared index, so the file is not opened read-only.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    tune(&conn)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+fn tune(conn: &Connection) -> Result<(), StoreError> {
+    // KiB, when negative.
+    conn.pragma_update(None, "cache_size", -32_768)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "foreign_keys", false)?;
+    // Bytes to which the WAL file is cut after a checkpoint.
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    Ok(())
+}

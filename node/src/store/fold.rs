@@ -1,0 +1,649 @@
+//! Folding: from sealed entries to threads, posts, people and the full text index.
+//!
+//! 1. `todo` names the entries that have not been folded. [`Store::fold_pending`] takes some of
+//!    them, judges them by the roster (rule 11), opens their payloads, and folds each touched thread
+//!    once, from all of its entries. Bulk sync and folding are separate transactions: the index may
+//!    lag, and says so.
+//! 2. An entry that is not good is set aside with a state: no key yet, does not count, void,
+//!    unread. Whatever can change that (a key, a roster entry, a payload) puts it into `todo` again.
+//! 3. Texts are not stored twice: views hold titles, names, numbers and where a text is; the text
+//!    itself is opened when it is read. The full text index holds words only.
+//! 4. A rowid of the full text index is the post's sort time (48 bits) and 15 bits to tell posts of
+//!    one millisecond apart, so that "newest first" is the index's own order.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use lanai_crdt::entry::Class;
+use lanai_crdt::envelope;
+use lanai_crdt::id::{CommunityId, EntryId};
+use lanai_crdt::payload::{self, Body, Kind, Origin, ThreadState};
+use lanai_crdt::people::fold_people;
+use lanai_crdt::seal::open_payload;
+use lanai_crdt::thread::{
+    PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, fold_threads, origin_key,
+};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::keys::Keyring;
+use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, Stored, read_entry, state};
+use super::write::{Ctx, declared_thread, role_from};
+use super::{Durability, Store, StoreError};
+
+/// What [`Store::fold_pending`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FoldProgress {
+    /// Entries taken from the list.
+    pub folded: usize,
+    /// Entries that are still on it.
+    pub left: u64,
+    /// Roots of the threads that may look different now.
+    pub threads: Vec<EntryId>,
+}
+
+/// Why an entry is set aside.
+pub(super) enum Aside {
+    NoKey,
+    Void(String),
+}
+
+/// Opens the payload of an entry of another class than 0.
+pub(super) fn open_body(keys: &Keyring, stored: &Stored, blob: &[u8]) -> Result<Body, Aside> {
+    let header = stored.verified.header();
+    let class = stored.class().ok_or_else(|| Aside::Void("unknown class".into()))?;
+    let key = keys.get(&header.epoch).ok_or(Aside::NoKey)?;
+    let void = |e: &dyn std::fmt::Display| Aside::Void(e.to_string());
+    let packed = open_payload(key, &header.associated_data(), blob).map_err(|e| void(&e))?;
+    let body = envelope::decode(&packed).map_err(|e| void(&e))?;
+    payload::decode(class, &body).map_err(|e| void(&e))
+}
+
+/// Loads what a group of threads is folded from: entries that count and are good, each with its
+/// number. `opened` holds bodies that were opened already.
+pub(super) fn load_group(
+    conn: &Connection,
+    community: &CommunityId,
+    keys: &Keyring,
+    group: i64,
+    opened: &HashMap<N, Body>,
+) -> Result<Vec<(N, TalkEntry)>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
+         FROM threads tt JOIN thread_entries te ON te.t = tt.t
+         JOIN entries e ON e.n = te.n JOIN logs g ON g.l = e.l
+         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         LEFT JOIN payloads p ON p.n = e.n
+         WHERE tt.grp = ?1 AND e.state = 0
+         AND NOT EXISTS (SELECT 1 FROM todo d WHERE d.n = e.n)"
+    ))?;
+    let mut rows = statement.query([group])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(stored) = read_entry(row, community)? else { continue };
+        let body = match opened.get(&stored.n) {
+            Some(body) => body.clone(),
+            None => match row.get_ref(AFTER_ENTRY + 2)?.as_blob_or_null()? {
+                Some(blob) => match open_body(keys, &stored, blob) {
+                    Ok(body) => body,
+                    Err(_) => continue,
+                },
+                // Of a post whose text was dropped, only that it was there can be folded.
+                None if stored.class() == Some(Class::Post) => Body::Unknown(0),
+                None => continue,
+            },
+        };
+        let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
+        let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
+        let header = stored.verified.header();
+        entries.push((
+            stored.n,
+            TalkEntry {
+                id: stored.verified.id(),
+                member,
+                role: role_from(row.get(AFTER_ENTRY)?),
+                time: header.time,
+                refs: header.refs().to_vec(),
+                body,
+            },
+        ));
+    }
+    Ok(entries)
+}
+
+/// A row of `posts` as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PostRow {
+    t: i64,
+    text_n: N,
+    author: i64,
+    parent: Option<i64>,
+    origin: Option<i64>,
+    sort: i64,
+    print: Vec<u8>,
+}
+
+impl Ctx<'_> {
+    /// Folds entries: judges and opens them, and folds what they touch. Gives the roots of touched
+    /// threads.
+    pub(super) fn fold(&mut self, entries: &[N]) -> Result<Vec<EntryId>, StoreError> {
+        let mut groups: BTreeSet<i64> = BTreeSet::new();
+        let mut people: BTreeSet<i64> = BTreeSet::new();
+        let mut opened: HashMap<N, Body> = HashMap::new();
+        for n in entries {
+            self.conn.prepare_cached("DELETE FROM todo WHERE n = ?1")?.execute([n])?;
+            self.fold_one(*n, &mut groups, &mut people, &mut opened)?;
+        }
+        let mut touched = Vec::new();
+        for group in groups {
+            self.fold_group(group, &opened, &mut touched)?;
+        }
+        for m in people {
+            self.fold_person(m)?;
+        }
+        Ok(touched)
+    }
+
+    fn fold_one(
+        &mut self,
+        n: N,
+        groups: &mut BTreeSet<i64>,
+        people: &mut BTreeSet<i64>,
+        opened: &mut HashMap<N, Body>,
+    ) -> Result<(), StoreError> {
+        let Some(stored) = super::rows::entry_by_number(self.conn, &self.community, n)? else {
+            return Ok(());
+        };
+        let (Some(past), true) = (stored.past, stored.class() != Some(Class::Roster)) else {
+            return Ok(());
+        };
+        if !matches!(stored.state, state::GOOD | state::NO_KEY | state::UNCOUNTED) {
+            return Ok(());
+        }
+        let Some(stand) = self.stand(past, stored.l)? else {
+            self.set_state(n, state::UNCOUNTED)?;
+            return self.forget(n, &stored, groups, people);
+        };
+        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(()) };
+        let body = match open_body(self.keys()?, &stored, &blob) {
+            Ok(body) => body,
+            Err(Aside::NoKey) => return self.set_state(n, state::NO_KEY),
+            Err(Aside::Void(reason)) => {
+                self.set_void(n, &reason)?;
+                return self.set_state(n, state::VOID);
+            }
+        };
+        if stored.state != state::GOOD {
+            self.set_state(n, state::GOOD)?;
+        }
+        let header = stored.verified.header();
+        let id = stored.verified.id();
+        let thread = declared_thread(&id, header);
+        match &body {
+            Body::Unknown(_) => return self.set_state(n, state::UNREAD),
+            Body::Profile(_) | Body::Community(_) => {
+                self.conn
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute((body.kind_number(), stand.m, n))?;
+                if let Some(thread) = thread {
+                    let t = self.thread(&thread)?;
+                    self.conn
+                        .prepare_cached("DELETE FROM thread_entries WHERE t = ?1 AND n = ?2")?
+                        .execute((t, n))?;
+                }
+                if matches!(body, Body::Profile(_)) {
+                    people.insert(stand.m);
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        let Some(thread) = thread else { return Ok(()) };
+        let t = self.thread(&thread)?;
+        if let (Some(key), Some(origin)) = (origin_key(&body), origin_of(&body)) {
+            let root = thread == id && !matches!(body, Body::Post(_));
+            self.add_origin(n, t, root, &key, origin)?;
+        }
+        groups.insert(self.group(t)?);
+        opened.insert(n, body);
+        Ok(())
+    }
+
+    /// An entry that counted and no longer does: what it was folded into is folded again.
+    fn forget(
+        &mut self,
+        n: N,
+        stored: &Stored,
+        groups: &mut BTreeSet<i64>,
+        people: &mut BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        let special: Option<i64> = self
+            .conn
+            .prepare_cached("DELETE FROM specials WHERE n = ?1 RETURNING m")?
+            .query_row([n], |r| r.get(0))
+            .optional()?;
+        people.extend(special);
+        if let Some(thread) = declared_thread(&stored.verified.id(), stored.verified.header()) {
+            let t = self.thread(&thread)?;
+            groups.insert(self.group(t)?);
+        }
+        Ok(())
+    }
+
+    fn group(&self, t: i64) -> Result<i64, StoreError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT coalesce(grp, t) FROM threads WHERE t = ?1")?
+            .query_row([t], |r| r.get(0))?)
+    }
+
+    /// Remembers an imported message; a root joins the group of the first import of it.
+    fn add_origin(
+        &mut self,
+        n: N,
+        t: i64,
+        root: bool,
+        key: &[u8; 32],
+        origin: &Origin,
+    ) -> Result<(), StoreError> {
+        if root {
+            let first: Option<i64> = self
+                .conn
+                .prepare_cached("SELECT t FROM origins WHERE fold = ?1 AND root = 1 LIMIT 1")?
+                .query_row([key], |r| r.get(0))
+                .optional()?;
+            if let Some(first) = first.filter(|f| *f != t) {
+                let group = self.group(first)?;
+                self.conn
+                    .prepare_cached("UPDATE threads SET grp = ?2 WHERE t = ?1")?
+                    .execute((t, group))?;
+            }
+        }
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO origins (n, fold, message, t, root)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((n, key, message_number(&origin.message_id), t, root))?;
+        Ok(())
+    }
+
+    fn fold_group(
+        &mut self,
+        group: i64,
+        opened: &HashMap<N, Body>,
+        touched: &mut Vec<EntryId>,
+    ) -> Result<(), StoreError> {
+        let (conn, community) = (self.conn, self.community);
+        let loaded = load_group(conn, &community, self.keys()?, group, opened)?;
+        let numbers: HashMap<EntryId, N> = loaded.iter().map(|(n, e)| (e.id, *n)).collect();
+        let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
+        let threads = fold_threads(&entries);
+        let mut shown = HashSet::new();
+        let mut rows: HashMap<N, PostRow> = HashMap::new();
+        let mut texts: HashMap<N, (String, String)> = HashMap::new();
+        for thread in &threads {
+            let t = self.thread(&thread.root)?;
+            shown.insert(t);
+            self.save_summary(group, t, thread)?;
+            self.post_rows(t, thread, &numbers, &mut rows, &mut texts)?;
+            touched.push(thread.root);
+        }
+        let stale: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT t FROM threads WHERE grp = ?1 AND hash IS NOT NULL")?
+            .query_map([group], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        for t in stale.into_iter().filter(|t| !shown.contains(t)) {
+            self.conn
+                .prepare_cached(
+                    "UPDATE threads SET kind = NULL, state = NULL, title = NULL, author = NULL,
+                     origin = NULL, posts = NULL, started = NULL, active = NULL, hash = NULL
+                     WHERE t = ?1",
+                )?
+                .execute([t])?;
+            self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
+        }
+        self.save_posts(group, rows, &texts)
+    }
+
+    fn save_summary(&mut self, group: i64, t: i64, thread: &Thread) -> Result<(), StoreError> {
+        let author = self.member(&thread.author)?;
+        let origin = match &thread.origin {
+            Some(origin) => Some(self.name(&origin.name)?),
+            None => None,
+        };
+        let shown = thread.posts.iter().filter(|p| !is_withdrawn(p)).count();
+        let started = thread.posts.first().map_or(0, |p| p.sort_millis);
+        self.conn
+            .prepare_cached(
+                "UPDATE threads SET grp = ?2, kind = ?3, state = ?4, title = ?5, author = ?6,
+                 origin = ?7, posts = ?8, started = ?9, active = ?10, hash = ?11 WHERE t = ?1",
+            )?
+            .execute((
+                t,
+                group,
+                i64::from(thread.kind == ThreadKind::Note),
+                thread_state_number(thread.state),
+                &thread.title,
+                author,
+                origin,
+                i64::try_from(shown).unwrap_or(i64::MAX),
+                started.cast_signed(),
+                thread.last_activity.cast_signed(),
+                thread.hash,
+            ))?;
+        self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
+        for tag in &thread.tags {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO thread_tags (tag, t) VALUES (?1, ?2)")?
+                .execute((tag.to_lowercase(), t))?;
+        }
+        Ok(())
+    }
+
+    /// What the rows of `posts` should be for a thread; withdrawn posts have none.
+    fn post_rows(
+        &mut self,
+        t: i64,
+        thread: &Thread,
+        numbers: &HashMap<EntryId, N>,
+        rows: &mut HashMap<N, PostRow>,
+        texts: &mut HashMap<N, (String, String)>,
+    ) -> Result<(), StoreError> {
+        let by_id: HashMap<EntryId, &PostView> = thread.posts.iter().map(|p| (p.id, p)).collect();
+        for post in &thread.posts {
+            let PostText::Current(text) = &post.text else { continue };
+            let copies = std::iter::once(&post.id).chain(&post.aliases);
+            let Some(n) = copies.filter_map(|id| numbers.get(id)).min() else { continue };
+            let edit = post.edits.iter().find(|e| e.current).map_or(&post.id, |e| &e.id);
+            let text_n = numbers.get(edit).copied().unwrap_or(*n);
+            let mut title = String::new();
+            let mut body = text.clone();
+            if post.kind == PostKind::Root {
+                title.clone_from(&thread.title);
+                let ask = thread.ask.as_ref();
+                for more in ask.into_iter().flat_map(|a| [&a.decide, &a.tried]).flatten() {
+                    body.push('\n');
+                    body.push_str(more);
+                }
+            }
+            let parent = match post.parent.as_ref().and_then(|p| by_id.get(p)) {
+                // A reply to something imported is no reply to the importer.
+                Some(parent) if parent.origin.is_none() => Some(self.member(&parent.author)?),
+                _ => None,
+            };
+            let origin = match &post.origin {
+                Some(origin) => Some(self.name(&origin.name)?),
+                None => None,
+            };
+            let mut print = blake3::Hasher::new();
+            print.update(title.as_bytes()).update(&[0]).update(body.as_bytes());
+            let print =
+                print.finalize().as_bytes().first_chunk::<8>().map_or(Vec::new(), Vec::from);
+            rows.insert(
+                *n,
+                PostRow {
+                    t,
+                    text_n,
+                    author: self.member(&post.author)?,
+                    parent,
+                    origin,
+                    sort: post.sort_millis.cast_signed(),
+                    print,
+                },
+            );
+            texts.insert(*n, (title, body));
+        }
+        Ok(())
+    }
+
+    /// Brings the rows of `posts` and the full text index in line.
+    fn save_posts(
+        &mut self,
+        group: i64,
+        mut rows: HashMap<N, PostRow>,
+        texts: &HashMap<N, (String, String)>,
+    ) -> Result<(), StoreError> {
+        let old: Vec<(i64, N, PostRow)> = self
+            .conn
+            .prepare_cached(
+                "SELECT doc, n, t, text_n, author, parent, origin, sort, print
+                 FROM posts WHERE grp = ?1",
+            )?
+            .query_map([group], |r| {
+                Ok((
+                    r.get(0)?,
+                    r.get(1)?,
+                    PostRow {
+                        t: r.get(2)?,
+                        text_n: r.get(3)?,
+                        author: r.get(4)?,
+                        parent: r.get(5)?,
+                        origin: r.get(6)?,
+                        sort: r.get(7)?,
+                        print: r.get(8)?,
+                    },
+                ))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (doc, n, old) in old {
+            match rows.get(&n) {
+                Some(new) if *new == old => {
+                    rows.remove(&n);
+                }
+                Some(new) if new.sort == old.sort => {
+                    self.conn
+                        .prepare_cached(
+                            "UPDATE posts SET t = ?2, text_n = ?3, author = ?4, parent = ?5,
+                             origin = ?6, print = ?7 WHERE doc = ?1",
+                        )?
+                        .execute((
+                            doc, new.t, new.text_n, new.author, new.parent, new.origin, &new.print,
+                        ))?;
+                    if new.print != old.print {
+                        self.unindex(doc)?;
+                        self.index(doc, texts.get(&n))?;
+                    }
+                    rows.remove(&n);
+                }
+                _ => {
+                    self.unindex(doc)?;
+                    self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([doc])?;
+                }
+            }
+        }
+        let mut new: Vec<(N, PostRow)> = rows.into_iter().collect();
+        new.sort_unstable_by_key(|(n, _)| *n);
+        for (n, row) in new {
+            let doc = self.free_doc(row.sort, n)?;
+            // A post that moves between groups still has its row in the other one.
+            let elsewhere: Option<i64> = self
+                .conn
+                .prepare_cached("SELECT doc FROM posts WHERE n = ?1")?
+                .query_row([n], |r| r.get(0))
+                .optional()?;
+            if let Some(old) = elsewhere {
+                self.unindex(old)?;
+                self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
+            }
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                )?
+                .execute((
+                    doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,
+                    &row.print,
+                ))?;
+            self.index(doc, texts.get(&n))?;
+        }
+        Ok(())
+    }
+
+    fn index(&self, doc: i64, text: Option<&(String, String)>) -> Result<(), StoreError> {
+        if let Some((title, body)) = text {
+            self.conn
+                .prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?
+                .execute((doc, title, body))?;
+        }
+        Ok(())
+    }
+
+    fn unindex(&self, doc: i64) -> Result<(), StoreError> {
+        self.conn.prepare_cached("DELETE FROM fts WHERE rowid = ?1")?.execute([doc])?;
+        Ok(())
+    }
+
+    /// A free rowid for a post of this sort time. The range in which one is looked for doubles with
+    /// each failure, so that many posts of one millisecond cost little.
+    fn free_doc(&self, sort: i64, n: N) -> Result<i64, StoreError> {
+        let base = sort.clamp(0, (1 << 47) - 1) << 15;
+        let mut taken = self.conn.prepare_cached("SELECT 1 FROM posts WHERE doc = ?1")?;
+        for attempt in 0..40u32 {
+            let bits = 15 + attempt / 4;
+            let mix = n
+                .wrapping_add(i64::from(attempt))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+            let offset = (mix.cast_unsigned() >> (64 - bits)).cast_signed();
+            let doc = base.saturating_add(offset).max(1);
+            if !taken.exists([doc])? {
+                return Ok(doc);
+            }
+        }
+        Err(StoreError::Internal("no free place in the index"))
+    }
+
+    fn name(&mut self, name: &str) -> Result<i64, StoreError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO names (name) VALUES (?1)")?
+            .execute([name])?;
+        Ok(self
+            .conn
+            .prepare_cached("SELECT a FROM names WHERE name = ?1")?
+            .query_row([name], |r| r.get(0))?)
+    }
+
+    fn fold_person(&mut self, m: i64) -> Result<(), StoreError> {
+        let (conn, community) = (self.conn, self.community);
+        let profiles = load_specials(conn, &community, self.keys()?, Kind::Profile, Some(m))?;
+        let entries: Vec<TalkEntry> = profiles.iter().map(|(_, e)| e.clone()).collect();
+        let Some((_, person)) = fold_people(&entries).pop_first() else {
+            self.conn.prepare_cached("DELETE FROM people WHERE m = ?1")?.execute([m])?;
+            return Ok(());
+        };
+        let n = profiles.iter().find(|(_, e)| e.id == person.entry).map_or(0, |(n, _)| *n);
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO people (m, name, n) VALUES (?1, ?2, ?3)")?
+            .execute((m, &person.name, n))?;
+        Ok(())
+    }
+}
+
+/// Profiles or community entries that count, of one member or of all.
+pub(super) fn load_specials(
+    conn: &Connection,
+    community: &CommunityId,
+    keys: &Keyring,
+    kind: Kind,
+    member: Option<i64>,
+) -> Result<Vec<(N, TalkEntry)>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
+         FROM specials x JOIN entries e ON e.n = x.n JOIN logs g ON g.l = e.l
+         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         JOIN payloads p ON p.n = e.n
+         WHERE x.kind = ?1 AND (?2 IS NULL OR x.m = ?2) AND e.state = 0"
+    ))?;
+    let mut rows = statement.query((kind.number(), member))?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(stored) = read_entry(row, community)? else { continue };
+        let Ok(body) = open_body(keys, &stored, row.get_ref(AFTER_ENTRY + 2)?.as_blob()?) else {
+            continue;
+        };
+        let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
+        let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
+        let header = stored.verified.header();
+        entries.push((
+            stored.n,
+            TalkEntry {
+                id: stored.verified.id(),
+                member,
+                role: role_from(row.get(AFTER_ENTRY)?),
+                time: header.time,
+                refs: header.refs().to_vec(),
+                body,
+            },
+        ));
+    }
+    Ok(entries)
+}
+
+fn is_withdrawn(post: &PostView) -> bool {
+    matches!(post.text, PostText::Withdrawn)
+}
+
+fn origin_of(body: &Body) -> Option<&Origin> {
+    match body {
+        Body::Ask(a) => a.origin.as_ref(),
+        Body::Note(n) => n.origin.as_ref(),
+        Body::Post(p) => p.origin.as_ref(),
+        _ => None,
+    }
+}
+
+/// A number by which an imported message is looked up; what is found is compared.
+pub(super) fn message_number(message_id: &str) -> i64 {
+    let hash = blake3::hash(message_id.as_bytes());
+    hash.as_bytes().first_chunk::<8>().map_or(0, |b| i64::from_be_bytes(*b))
+}
+
+pub(super) fn thread_state_number(state: ThreadState) -> i64 {
+    match state {
+        ThreadState::Open => 0,
+        ThreadState::Working => 1,
+        ThreadState::Answered => 2,
+        ThreadState::Closed => 3,
+    }
+}
+
+pub(super) fn thread_state_from(number: i64) -> ThreadState {
+    match number {
+        1 => ThreadState::Working,
+        2 => ThreadState::Answered,
+        3 => ThreadState::Closed,
+        _ => ThreadState::Open,
+    }
+}
+
+/// How many entries wait to be folded.
+pub(super) fn todo_count(conn: &Connection) -> Result<u64, StoreError> {
+    let count: i64 =
+        conn.prepare_cached("SELECT count(*) FROM todo")?.query_row([], |r| r.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+impl Store {
+    /// Folds up to `limit` entries that were not folded yet, the oldest arrivals first. Call it
+    /// until `left` is zero; each call is one transaction.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written.
+    pub fn fold_pending(&self, limit: usize) -> Result<FoldProgress, StoreError> {
+        let idle = self.inner.connections.read(|conn| Ok(todo_count(conn)? == 0))?;
+        if idle {
+            return Ok(FoldProgress::default());
+        }
+        self.inner.write(Durability::Normal, 0, |ctx| {
+            let numbers: Vec<N> = ctx
+                .conn
+                .prepare_cached("SELECT n FROM todo ORDER BY n LIMIT ?1")?
+                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            let threads = ctx.fold(&numbers)?;
+            Ok(FoldProgress { folded: numbers.len(), left: todo_count(ctx.conn)?, threads })
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! Tables, and how a store of an earlier version becomes one of this version.
+//!
+//! | table | holds | truth or view |
+//! | --- | --- | --- |
+//! | `meta` | settings, own log, token, clock | local truth |
+//! | `logs` | (device, log number) | truth |
+//! | `entries` | authentic headers of enrolled devices: the reconciled set | truth |
+//! | `payloads` | sealed blobs by entry | truth, purgeable |
+//! | `waiting` | authentic entries of devices that nobody enrolled yet | truth, capped |
+//! | `epoch_keys` | keys of the epochs this device can open | truth |
+//! | `peers`, `notices`, `read_marks` | address book, things to tell the user, what was read | local truth |
+//! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
+//! | `log_heads`, `missing_payloads` | what digests and wants are made of | derived at insertion |
+//! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
+//! | `todo`, `voids` | entries not folded yet; why an entry is void | view |
+//! | `threads`, `thread_entries`, `thread_tags`, `posts`, `fts` | threads, posts, full text | view |
+//! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
+//!
+//! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
+//! thread, `m` a member, `p` a roster past. Ids appear once, in `UNIQUE` columns (a rowid table
+//! with a unique index takes inserts several times faster than `WITHOUT ROWID` on random keys).
+//! **Nothing is unique by (device, log, seq)**: both branches of a fork are kept.
+//!
+//! Unsigned 64-bit numbers are stored with their top bit flipped, so that SQLite's signed order is
+//! theirs.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// `application_id` of a lanai store: "lana".
+pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
+
+/// One step from a version to the next.
+pub(super) type Migration = &'static str;
+
+/// All steps; the version of a store is how many of them it has seen.
+pub(super) const MIGRATIONS: &[Migration] = &[V1];
+
+const V1: &str = r"
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE logs (
+    l INTEGER PRIMARY KEY, device BLOB NOT NULL, number BLOB NOT NULL, UNIQUE (device, number)
+);
+
+-- header: without the community, device and log number, which are the same for a whole log.
+-- class: the number in the header, -1 for a header of a later version.
+-- past: the roster past, NULL while prev (or prev's past) is missing.
+-- state: 0 good as far as known, 1 no key, 2 does not count, 3 void, 4 kept unread,
+-- 5 prev is not its log's, 6 good and its join record was checked
+CREATE TABLE entries (
+    n INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    l INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    past INTEGER,
+    state INTEGER NOT NULL DEFAULT 0,
+    header BLOB NOT NULL,
+    sig BLOB
+);
+CREATE INDEX entries_by_log ON entries (l, seq);
+CREATE INDEX entries_of_roster ON entries (n) WHERE class = 0;
+CREATE INDEX entries_set_aside ON entries (state) WHERE state BETWEEN 1 AND 5;
+
+CREATE TABLE payloads (n INTEGER PRIMARY KEY, blob BLOB NOT NULL);
+CREATE TABLE missing_payloads (n INTEGER PRIMARY KEY);
+
+CREATE TABLE waiting (
+    w INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    device BLOB NOT NULL,
+    peer BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    header BLOB NOT NULL,
+    sig BLOB,
+    payload BLOB
+);
+CREATE INDEX waiting_by_device ON waiting (device);
+CREATE INDEX waiting_by_peer ON waiting (peer, w);
+
+CREATE TABLE pasts (p INTEGER PRIMARY KEY, heads BLOB NOT NULL UNIQUE);
+-- why: 0 prev is not here, 1 prev waits itself, 2 too many heads that cannot be reduced yet
+CREATE TABLE past_waits (n INTEGER PRIMARY KEY, prev BLOB NOT NULL, why INTEGER NOT NULL);
+CREATE INDEX past_waits_by_prev ON past_waits (prev);
+
+-- Entries without a successor in their own log.
+CREATE TABLE log_heads (n INTEGER PRIMARY KEY);
+
+CREATE TABLE stands (
+    p INTEGER NOT NULL, l INTEGER NOT NULL, m INTEGER, role INTEGER,
+    PRIMARY KEY (p, l)
+) WITHOUT ROWID;
+CREATE TABLE members (m INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
+
+CREATE TABLE epoch_keys (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE todo (n INTEGER PRIMARY KEY);
+CREATE TABLE voids (n INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+
+-- grp: threads with one group are folded together (imports of one root), named by the first of
+-- them. The summary columns are NULL but for canonical roots.
+CREATE TABLE threads (
+    t INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    grp INTEGER,
+    kind INTEGER,
+    state INTEGER,
+    title TEXT,
+    author INTEGER,
+    origin INTEGER,
+    posts INTEGER,
+    started INTEGER,
+    active INTEGER,
+    hash BLOB
+);
+CREATE INDEX threads_by_group ON threads (grp);
+CREATE INDEX threads_by_activity ON threads (active) WHERE hash IS NOT NULL;
+CREATE TABLE thread_entries (
+    t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)
+) WITHOUT ROWID;
+CREATE TABLE thread_tags (
+    tag TEXT NOT NULL, t INTEGER NOT NULL, PRIMARY KEY (tag, t)
+) WITHOUT ROWID;
+CREATE INDEX thread_tags_by_thread ON thread_tags (t);
+
+-- doc: rowid in the full text index, ascending by sort time. n: first arrival of the post.
+-- t: canonical root of its thread. text_n: the entry that holds the current text. parent: author of
+-- the post it answers. print: hash of what is indexed.
+CREATE TABLE posts (
+    doc INTEGER PRIMARY KEY,
+    n INTEGER NOT NULL UNIQUE,
+    grp INTEGER NOT NULL,
+    t INTEGER NOT NULL,
+    text_n INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    parent INTEGER,
+    origin INTEGER,
+    sort INTEGER NOT NULL,
+    print BLOB NOT NULL
+);
+CREATE INDEX posts_by_group ON posts (grp, n);
+CREATE TABLE names (a INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE VIRTUAL TABLE fts USING fts5(
+    title, body, content = '', contentless_delete = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
+
+-- Profiles and community names: entries by kind and author.
+CREATE TABLE specials (
+    kind INTEGER NOT NULL, m INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, m, n)
+) WITHOUT ROWID;
+CREATE TABLE people (m INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER NOT NULL);
+
+-- Imported messages: by their fold key, and by a hash of the message id.
+CREATE TABLE origins (
+    n INTEGER PRIMARY KEY,
+    fold BLOB NOT NULL,
+    message INTEGER NOT NULL,
+    t INTEGER NOT NULL,
+    root INTEGER NOT NULL
+);
+CREATE INDEX origins_by_fold ON origins (fold);
+CREATE INDEX origins_by_message ON origins (message);
+
+CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+CREATE TABLE peers (
+    device BLOB NOT NULL, address TEXT NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (device, address)
+) WITHOUT ROWID;
+CREATE TABLE notices (
+    i INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    shown INTEGER NOT NULL DEFAULT 0
+);
+";
+
+/// Tables that are folds of the others and can be emptied and made again.
+pub(super) const DROP_VIEWS: &str = r"
+DELETE FROM todo;
+DELETE FROM stands;
+DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE class <> 0);
+UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
+UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NULL, origin = NULL,
+    posts = NULL, started = NULL, active = NULL, hash = NULL;
+DELETE FROM thread_tags;
+DELETE FROM posts;
+DELETE FROM names;
+INSERT INTO fts(fts) VALUES ('delete-all');
+DELETE FROM specials;
+DELETE FROM people;
+DELETE FROM origins;
+INSERT INTO todo SELECT e.n FROM entries e JOIN payloads p ON p.n = e.n
+    WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
+";
+
+/// What [`migrate`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Migrated {
+    /// Version of the store before; `None` for a new one.
+    pub from: Option<i32>,
+    /// Version of the store now.
+    pub to: i32,
+    /// Where the store as it was before was put.
+    pub backup: Option<PathBuf>,
+}
+
+/// Brings a store to the newest version: one transaction a step, a backup before the first.
+pub(super) fn migrate(
+    conn: &mut Connection,
+    path: &Path,
+    steps: &[Migration],
+) -> Result<Migrated, StoreError> {
+    let newest = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+    let version = user_version(conn)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+    if version > newest {
+        return Err(StoreError::Newer { found: version, known: newest });
+    }
+    let application: i32 = conn.query_row("PRAGMA application_id", [], |r| r.get(0))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(StoreError::NotAStore(path.to_path_buf()));
+    }
+    let mut done =
+        Migrated { from: (tables > 0).then_some(version), to: newest, ..Migrated::default() };
+    if version == newest {
+        return Ok(done);
+    }
+    if done.from.is_some() {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".v{version}"));
+        let backup = PathBuf::from(name);
+        super::backup::copy(conn, &backup)?;
+        done.backup = Some(backup);
+    }
+    for step in steps.iter().skip(usize::try_from(version).unwrap_or(0)) {
+        let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        // Another process may have done this step while we waited for the lock.
+        let now = user_version(&tx)?;
+        if steps.get(usize::try_from(now).unwrap_or(0)).is_none_or(|s| s != step) {
+            continue;
+        }
+        tx.execute_batch(step)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", now + 1)?;
+        tx.commit()?;
+    }
+    Ok(done)
+}
+
+fn user_version(conn: &Connection) -> Result<i32, StoreError> {
+    Ok(conn.query_row("PRAGMA user_version", [], |r| r.get(0))?)
+}

@@ -1,0 +1,733 @@
+//! One writing transaction: what it has learnt so far, and how an entry gets into the tables.
+//!
+//! # Roster past
+//!
+//! Rule 11 judges an entry in its *roster past*: what the heads in its own header cover, and in the
+//! headers before it in its log. The store keeps it as an interned set of heads:
+//!
+//! 1. past(e) = past(prev(e)) with the heads of e, and with e itself when e is a roster entry: who
+//!    writes a roster entry has seen it.
+//! 2. Heads that others in the set cover are left out. What is covered does not depend on what
+//!    else is here, since a head that is known is known with all its ancestors.
+//! 3. While `prev` is not here, or waits itself, past(e) is unknown and e waits in `past_waits`.
+//!    When the missing one arrives, all who waited for it follow, one after another.
+//! 4. A `prev` that is not (same log, seq - 1), or at seq 0 not of the same device, makes e void;
+//!    past(e) then starts from nothing.
+//! 5. A set of more than [`MAX_PAST_HEADS`] heads that cannot be reduced waits too, until the
+//!    roster knows enough of them. Honest logs stay at one to four.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use lanai_crdt::clock::{Hlc, MAX_ADOPTED_SKEW_MS};
+use lanai_crdt::entry::{Class, Header, HeaderTail, Verified};
+use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogId, MemberId};
+use lanai_crdt::payload::Role;
+use lanai_crdt::roster::RosterEntry;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+use super::connection::Durability;
+use super::keys::Keyring;
+use super::roster_cache::RosterState;
+use super::rows::{self, N, class_column, entry_id, meta, ordered, pack_header, state, why};
+use super::{Inner, StoreError};
+
+/// Heads of an interned roster past, after reduction.
+pub(super) const MAX_PAST_HEADS: usize = 64;
+
+/// What is known of an entry that others may name as `prev`.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    n: N,
+    l: i64,
+    device: DeviceId,
+    seq: u64,
+    past: Option<i64>,
+}
+
+/// Where an entry's roster past stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    Known(i64),
+    BadLink(i64),
+    Waits(i64),
+}
+
+/// Who wrote an entry, judged in its roster past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stand {
+    pub(super) m: i64,
+    pub(super) member: MemberId,
+    pub(super) role: Role,
+}
+
+/// An entry that was put into the tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inserted {
+    pub(super) n: N,
+    pub(super) id: EntryId,
+}
+
+/// A writing transaction.
+pub(super) struct Ctx<'c> {
+    pub(super) conn: &'c Connection,
+    pub(super) inner: &'c Inner,
+    pub(super) community: CommunityId,
+    pub(super) own: DeviceId,
+    pub(super) now_ms: u64,
+    pub(super) roster: Arc<RosterState>,
+    roster_changed: bool,
+    logs: HashMap<LogId, i64>,
+    links: HashMap<EntryId, Link>,
+    pasts: HashMap<i64, Arc<[EntryId]>>,
+    threads: HashMap<EntryId, i64>,
+    members: HashMap<MemberId, i64>,
+    stands: HashMap<(i64, i64), Option<Stand>>,
+    keys: Option<Keyring>,
+    somebody_waits: Cell<Option<bool>>,
+    heads_gained: HashSet<N>,
+    heads_lost: HashSet<N>,
+    newest: Hlc,
+    /// While a community is being founded there is no token file to compare with.
+    pub(super) founding: bool,
+}
+
+impl Inner {
+    /// Runs `work` in one `IMMEDIATE` transaction and commits it.
+    pub(super) fn write<T>(
+        &self,
+        durability: Durability,
+        now_ms: u64,
+        work: impl FnOnce(&mut Ctx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.connections.writer(durability)?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut ctx = Ctx {
+            conn: &tx,
+            inner: self,
+            community: self.community,
+            own: self.own,
+            now_ms,
+            roster: self.rosters.get(&tx)?,
+            roster_changed: false,
+            logs: HashMap::new(),
+            links: HashMap::new(),
+            pasts: HashMap::new(),
+            threads: HashMap::new(),
+            members: HashMap::new(),
+            stands: HashMap::new(),
+            keys: None,
+            somebody_waits: Cell::new(None),
+            heads_gained: HashSet::new(),
+            heads_lost: HashSet::new(),
+            newest: Hlc::default(),
+            founding: false,
+        };
+        let result = work(&mut ctx)?;
+        ctx.flush()?;
+        let changed = ctx.roster_changed.then(|| ctx.roster.clone());
+        drop(ctx);
+        tx.commit()?;
+        // Only what was committed may be remembered.
+        if let Some(state) = changed {
+            self.rosters.keep(Arc::unwrap_or_clone(state));
+        }
+        Ok(result)
+    }
+}
+
+impl Ctx<'_> {
+    // ---- entries -------------------------------------------------------------------------------
+
+    /// Puts an authentic entry of an enrolled device into the tables. Its id must not be there yet,
+    /// and a roster entry must be part of [`Ctx::roster`] before it comes here.
+    pub(super) fn insert(
+        &mut self,
+        verified: &Verified,
+        payload: Option<&[u8]>,
+        void: Option<&str>,
+    ) -> Result<Inserted, StoreError> {
+        let header = verified.header();
+        let id = verified.id();
+        let l = self.log(&header.log)?;
+        let class = class_column(header);
+        let past = self.past_of(&id, header)?;
+        let past_column = match past {
+            Past::BadLink(p) | Past::Known(p) => Some(p),
+            Past::Waits(_) => None,
+        };
+        let state = match past {
+            Past::BadLink(_) => state::BAD_LINK,
+            _ if class < 0 => state::UNREAD,
+            _ if void.is_some() => state::VOID,
+            _ => state::GOOD,
+        };
+        self.conn
+            .prepare_cached(
+                "INSERT INTO entries (id, l, seq, time, class, past, state, header, sig)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute((
+                id.as_bytes(),
+                l,
+                ordered(header.seq),
+                ordered(header.time.0),
+                class,
+                past_column,
+                state,
+                pack_header(verified.bytes()),
+                verified.signature().map(|s| s.0),
+            ))?;
+        let n = self.conn.last_insert_rowid();
+        match payload {
+            Some(blob) => {
+                self.conn
+                    .prepare_cached("INSERT INTO payloads (n, blob) VALUES (?1, ?2)")?
+                    .execute((n, blob))?;
+            }
+            None => {
+                self.conn
+                    .prepare_cached("INSERT INTO missing_payloads (n) VALUES (?1)")?
+                    .execute([n])?;
+            }
+        }
+        if let (Some(reason), state::VOID) = (void, state) {
+            self.set_void(n, reason)?;
+        }
+        if let Past::Waits(reason) = past {
+            self.conn
+                .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
+                .execute((n, header.prev.as_bytes(), reason))?;
+        }
+        if let Some(thread) = declared_thread(&id, header) {
+            let t = self.thread(&thread)?;
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
+                .execute((t, n))?;
+        }
+        if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
+            if payload.is_some() {
+                self.add_todo(n)?;
+            } else {
+                // Its place is folded without its text: a withdrawn post leaves a tombstone.
+                self.stand(p, l)?;
+            }
+        }
+        self.track_head(&id, header, n)?;
+        let link = Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
+        self.links.insert(id, link);
+        if self.anybody_waits()? {
+            self.release(id)?;
+        }
+        if matches!(past, Past::Waits(_)) {
+            self.somebody_waits.set(Some(true));
+        }
+        if header.time.millis() <= self.now_ms.saturating_add(MAX_ADOPTED_SKEW_MS) {
+            self.newest = self.newest.max(header.time);
+        }
+        Ok(Inserted { n, id })
+    }
+
+    /// The payload of an entry that came without.
+    pub(super) fn insert_payload(&mut self, n: N, blob: &[u8]) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO payloads (n, blob) VALUES (?1, ?2)")?
+            .execute((n, blob))?;
+        self.conn.prepare_cached("DELETE FROM missing_payloads WHERE n = ?1")?.execute([n])?;
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO todo SELECT n FROM entries
+                 WHERE n = ?1 AND class > 0 AND past IS NOT NULL AND state = 0",
+            )?
+            .execute([n])?;
+        Ok(())
+    }
+
+    pub(super) fn set_void(&self, n: N, reason: &str) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("INSERT OR REPLACE INTO voids (n, reason) VALUES (?1, ?2)")?
+            .execute((n, reason))?;
+        Ok(())
+    }
+
+    pub(super) fn set_state(&self, n: N, state: i64) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE entries SET state = ?2 WHERE n = ?1")?
+            .execute((n, state))?;
+        Ok(())
+    }
+
+    fn add_todo(&self, n: N) -> Result<(), StoreError> {
+        self.conn.prepare_cached("INSERT OR IGNORE INTO todo (n) VALUES (?1)")?.execute([n])?;
+        Ok(())
+    }
+
+    pub(super) fn known_past(&self, id: &EntryId) -> Option<i64> {
+        self.links.get(id).and_then(|l| l.past)
+    }
+
+    pub(super) fn log(&mut self, log: &LogId) -> Result<i64, StoreError> {
+        if let Some(l) = self.logs.get(log) {
+            return Ok(*l);
+        }
+        let key = (log.device.as_bytes(), log.number.0);
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO logs (device, number) VALUES (?1, ?2)")?
+            .execute(key)?;
+        let l = self
+            .conn
+            .prepare_cached("SELECT l FROM logs WHERE device = ?1 AND number = ?2")?
+            .query_row(key, |r| r.get(0))?;
+        self.logs.insert(*log, l);
+        Ok(l)
+    }
+
+    /// An entry is a head while no entry of its own log follows it.
+    fn track_head(&mut self, id: &EntryId, header: &Header, n: N) -> Result<(), StoreError> {
+        if let Some(prev) = self.link(&header.prev)?
+            && follows(&prev, header, self.logs.get(&header.log).copied())
+        {
+            if !self.heads_gained.remove(&prev.n) {
+                self.heads_lost.insert(prev.n);
+            }
+        }
+        if self.successor(id, header)?.is_none() {
+            self.heads_gained.insert(n);
+        }
+        Ok(())
+    }
+
+    /// The entry that follows in the log of `header`, where it came first and waits for it.
+    fn successor(&self, id: &EntryId, header: &Header) -> Result<Option<N>, StoreError> {
+        if !self.anybody_waits()? {
+            return Ok(None);
+        }
+        let next = ordered(header.seq.wrapping_add(1));
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT w.n FROM past_waits w JOIN entries e ON e.n = w.n
+                 JOIN logs g ON g.l = e.l
+                 WHERE w.prev = ?1 AND e.seq = ?2 AND g.device = ?3 AND g.number = ?4 LIMIT 1",
+            )?
+            .query_row(
+                (id.as_bytes(), next, header.log.device.as_bytes(), header.log.number.0),
+                |r| r.get(0),
+            )
+            .optional()?;
+        Ok(found)
+    }
+
+    /// An authentic stored header that vouches for an entry by the chain rule.
+    pub(super) fn stored_successor(
+        &self,
+        id: &EntryId,
+        header: &Header,
+    ) -> Result<Option<Verified>, StoreError> {
+        let Some(n) = self.successor(id, header)? else { return Ok(None) };
+        Ok(rows::entry_by_number(self.conn, &self.community, n)?.map(|s| s.verified))
+    }
+
+    // ---- roster pasts --------------------------------------------------------------------------
+
+    fn anybody_waits(&self) -> Result<bool, StoreError> {
+        if let Some(known) = self.somebody_waits.get() {
+            return Ok(known);
+        }
+        let some = self.conn.prepare_cached("SELECT 1 FROM past_waits LIMIT 1")?.exists([])?;
+        self.somebody_waits.set(Some(some));
+        Ok(some)
+    }
+
+    fn link(&mut self, id: &EntryId) -> Result<Option<Link>, StoreError> {
+        if id.is_zero() {
+            return Ok(None);
+        }
+        if let Some(link) = self.links.get(id) {
+            return Ok(Some(*link));
+        }
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT e.n, e.l, e.seq, e.past, g.device FROM entries e JOIN logs g ON g.l = e.l
+                 WHERE e.id = ?1",
+            )?
+            .query_row([id.as_bytes()], |r| {
+                Ok(Link {
+                    n: r.get(0)?,
+                    l: r.get(1)?,
+                    seq: rows::unordered(r.get(2)?),
+                    past: r.get(3)?,
+                    device: DeviceId::from_slice(r.get_ref(4)?.as_blob()?)
+                        .unwrap_or(DeviceId::ZERO),
+                })
+            })
+            .optional()?;
+        if let Some(link) = found {
+            self.links.insert(*id, link);
+        }
+        Ok(found)
+    }
+
+    fn past_of(&mut self, id: &EntryId, header: &Header) -> Result<Past, StoreError> {
+        let mut bad = false;
+        let mut base = None;
+        if !header.prev.is_zero() {
+            let Some(prev) = self.link(&header.prev)? else { return Ok(Past::Waits(why::HOLE)) };
+            let l = self.logs.get(&header.log).copied();
+            let fits = if header.seq == 0 {
+                prev.device == header.log.device && Some(prev.l) != l
+            } else {
+                follows(&prev, header, l)
+            };
+            if fits {
+                let Some(p) = prev.past else { return Ok(Past::Waits(why::PREV_WAITS)) };
+                base = Some(p);
+            } else {
+                bad = true;
+            }
+        }
+        let own = header.known_class() == Some(Class::Roster);
+        let p = match base {
+            Some(p) if header.heads().is_empty() && !own => p,
+            _ => {
+                let mut heads = match base {
+                    Some(p) => self.past_heads(p)?.to_vec(),
+                    None => Vec::new(),
+                };
+                heads.extend_from_slice(header.heads());
+                if own {
+                    heads.push(*id);
+                }
+                let heads = self.reduce(heads);
+                if heads.len() > MAX_PAST_HEADS {
+                    return Ok(Past::Waits(why::HEADS));
+                }
+                self.intern_past(&heads)?
+            }
+        };
+        Ok(if bad { Past::BadLink(p) } else { Past::Known(p) })
+    }
+
+    /// Leaves out what others in the set cover.
+    fn reduce(&self, mut heads: Vec<EntryId>) -> Vec<EntryId> {
+        heads.sort_unstable();
+        heads.dedup();
+        let roster = self.roster.roster();
+        let mut at = 0;
+        while let Some(head) = heads.get(at).copied() {
+            if heads.iter().any(|other| *other != head && roster.covers(&[*other], &head)) {
+                heads.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        heads
+    }
+
+    fn intern_past(&mut self, heads: &[EntryId]) -> Result<i64, StoreError> {
+        let bytes: Vec<u8> = heads.iter().flat_map(|h| *h.as_bytes()).collect();
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO pasts (heads) VALUES (?1)")?
+            .execute([&bytes])?;
+        let p = self
+            .conn
+            .prepare_cached("SELECT p FROM pasts WHERE heads = ?1")?
+            .query_row([&bytes], |r| r.get(0))?;
+        self.pasts.insert(p, heads.into());
+        Ok(p)
+    }
+
+    pub(super) fn past_heads(&mut self, p: i64) -> Result<Arc<[EntryId]>, StoreError> {
+        if let Some(heads) = self.pasts.get(&p) {
+            return Ok(heads.clone());
+        }
+        let bytes: Vec<u8> = self
+            .conn
+            .prepare_cached("SELECT heads FROM pasts WHERE p = ?1")?
+            .query_row([p], |r| r.get(0))?;
+        let heads: Arc<[EntryId]> = bytes.chunks_exact(32).map(entry_id).collect();
+        self.pasts.insert(p, heads.clone());
+        Ok(heads)
+    }
+
+    /// Gives a roster past to all who waited for the entry `id`, and to all who waited for those.
+    fn release(&mut self, id: EntryId) -> Result<(), StoreError> {
+        let mut arrived = vec![id];
+        while let Some(prev) = arrived.pop() {
+            let waiting: Vec<N> = self
+                .conn
+                .prepare_cached("SELECT n FROM past_waits WHERE prev = ?1 ORDER BY n")?
+                .query_map([prev.as_bytes()], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            for n in waiting {
+                if let Some(child) = self.try_again(n)? {
+                    arrived.push(child);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to find the roster past of an entry that waits; its id when it has one now.
+    fn try_again(&mut self, n: N) -> Result<Option<EntryId>, StoreError> {
+        let Some(stored) = rows::entry_by_number(self.conn, &self.community, n)? else {
+            return Ok(None);
+        };
+        let header = stored.verified.header();
+        self.logs.insert(header.log, stored.l);
+        let id = stored.verified.id();
+        let (p, state) = match self.past_of(&id, header)? {
+            Past::Waits(reason) => {
+                self.conn
+                    .prepare_cached("UPDATE past_waits SET why = ?2 WHERE n = ?1 AND why <> ?2")?
+                    .execute((n, reason))?;
+                return Ok(None);
+            }
+            Past::BadLink(p) => (p, state::BAD_LINK),
+            Past::Known(p) => (p, stored.state),
+        };
+        self.conn
+            .prepare_cached("UPDATE entries SET past = ?2, state = ?3 WHERE n = ?1")?
+            .execute((n, p, state))?;
+        self.conn.prepare_cached("DELETE FROM past_waits WHERE n = ?1")?.execute([n])?;
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                 JOIN payloads p ON p.n = e.n WHERE e.n = ?1 AND e.class > 0 AND e.state = 0",
+            )?
+            .execute([n])?;
+        if let Some(link) = self.links.get_mut(&id) {
+            link.past = Some(p);
+        }
+        if class_column(header) > 0 {
+            self.stand(p, stored.l)?;
+        }
+        Ok(Some(id))
+    }
+
+    // ---- the roster ----------------------------------------------------------------------------
+
+    /// Adds roster entries to the fold. They must be inserted in the same transaction.
+    pub(super) fn grow_roster(&mut self, entries: Vec<RosterEntry>) {
+        if !entries.is_empty() {
+            self.roster = Arc::new(self.roster.with(self.community, entries));
+            self.roster_changed = true;
+        }
+    }
+
+    /// Takes roster entries out of the fold again that are not going to be inserted.
+    pub(super) fn shrink_roster(&mut self, ids: &HashSet<EntryId>) {
+        if !ids.is_empty() {
+            self.roster = Arc::new(self.roster.without(self.community, ids));
+            self.roster_changed = true;
+        }
+    }
+
+    /// After roster entries were inserted: judges everything again that the roster decides.
+    pub(super) fn roster_grew(&mut self) -> Result<(), StoreError> {
+        let crowded: Vec<N> = self
+            .conn
+            .prepare_cached("SELECT n FROM past_waits WHERE why = ?1")?
+            .query_map([why::HEADS], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        for n in crowded {
+            if let Some(id) = self.try_again(n)? {
+                self.release(id)?;
+            }
+        }
+        let known: Vec<(i64, i64, Option<i64>, Option<i64>)> = self
+            .conn
+            .prepare_cached("SELECT p, l, m, role FROM stands")?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        self.stands.clear();
+        for (p, l, m, role) in known {
+            let stand = self.judge(p, l)?;
+            let new = (stand.map(|s| s.m), stand.map(|s| role_number(s.role)));
+            if new == (m, role) {
+                continue;
+            }
+            self.save_stand(p, l, stand)?;
+            self.conn
+                .prepare_cached(
+                    "UPDATE entries SET state = 0 WHERE l = ?1 AND past = ?2 AND state = ?3",
+                )?
+                .execute((l, p, state::UNCOUNTED))?;
+            self.conn
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                     JOIN payloads b ON b.n = e.n
+                     WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
+                )?
+                .execute((l, p))?;
+        }
+        Ok(())
+    }
+
+    /// Rule 11: who the author of an entry was in its roster past. `None`: it does not count.
+    pub(super) fn stand(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
+        if let Some(known) = self.stands.get(&(p, l)) {
+            return Ok(*known);
+        }
+        let stand = self.judge(p, l)?;
+        self.save_stand(p, l, stand)?;
+        Ok(stand)
+    }
+
+    fn judge(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
+        let heads = self.past_heads(p)?;
+        let device: Vec<u8> = self
+            .conn
+            .prepare_cached("SELECT device FROM logs WHERE l = ?1")?
+            .query_row([l], |r| r.get(0))?;
+        let device = DeviceId::from_slice(&device).unwrap_or(DeviceId::ZERO);
+        let Some(standing) = self.roster.roster().standing_in(&heads, &device) else {
+            return Ok(None);
+        };
+        let m = self.member(&standing.member)?;
+        Ok(Some(Stand { m, member: standing.member, role: standing.role }))
+    }
+
+    fn save_stand(&mut self, p: i64, l: i64, stand: Option<Stand>) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((p, l, stand.map(|s| s.m), stand.map(|s| role_number(s.role))))?;
+        self.stands.insert((p, l), stand);
+        Ok(())
+    }
+
+    // ---- interning -----------------------------------------------------------------------------
+
+    /// The number of a member.
+    pub(super) fn member(&mut self, id: &MemberId) -> Result<i64, StoreError> {
+        if let Some(m) = self.members.get(id) {
+            return Ok(*m);
+        }
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO members (id) VALUES (?1)")?
+            .execute([id.as_bytes()])?;
+        let m = self
+            .conn
+            .prepare_cached("SELECT m FROM members WHERE id = ?1")?
+            .query_row([id.as_bytes()], |r| r.get(0))?;
+        self.members.insert(*id, m);
+        Ok(m)
+    }
+
+    /// The number of a thread; a thread of its own until its root says otherwise.
+    pub(super) fn thread(&mut self, id: &EntryId) -> Result<i64, StoreError> {
+        if let Some(t) = self.threads.get(id) {
+            return Ok(*t);
+        }
+        let added = self
+            .conn
+            .prepare_cached("INSERT OR IGNORE INTO threads (id) VALUES (?1)")?
+            .execute([id.as_bytes()])?;
+        let t = if added == 1 {
+            let t = self.conn.last_insert_rowid();
+            self.conn.prepare_cached("UPDATE threads SET grp = ?1 WHERE t = ?1")?.execute([t])?;
+            t
+        } else {
+            self.conn
+                .prepare_cached("SELECT t FROM threads WHERE id = ?1")?
+                .query_row([id.as_bytes()], |r| r.get(0))?
+        };
+        self.threads.insert(*id, t);
+        Ok(t)
+    }
+
+    /// Writes into a new store what it is a store of.
+    pub(super) fn name_store(&self, token: &[u8]) -> Result<(), StoreError> {
+        rows::set_meta(self.conn, meta::COMMUNITY, self.community.as_bytes())?;
+        rows::set_meta(self.conn, meta::DEVICE, self.own.as_bytes())?;
+        rows::set_meta(self.conn, meta::TOKEN, token)
+    }
+
+    /// The keys of the epochs that this store can open.
+    pub(super) fn keys(&mut self) -> Result<&mut Keyring, StoreError> {
+        if self.keys.is_none() {
+            self.keys = Some(Keyring::load(self.conn)?);
+        }
+        self.keys.as_mut().ok_or(StoreError::Internal("keyring"))
+    }
+
+    /// Notes something that the user is to be told.
+    pub(super) fn notice(&self, kind: &str, detail: &str) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("INSERT INTO notices (at, kind, detail) VALUES (?1, ?2, ?3)")?
+            .execute((self.now_ms.cast_signed(), kind, detail))?;
+        Ok(())
+    }
+
+    /// The stamp for the next own entry.
+    pub(super) fn next_time(&mut self) -> Result<Hlc, StoreError> {
+        let stored = Hlc(rows::get_u64(self.conn, meta::CLOCK)?);
+        let next = Hlc::next(stored.max(self.newest), self.now_ms);
+        self.newest = self.newest.max(next);
+        Ok(next)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        for n in self.heads_lost.drain() {
+            self.conn.prepare_cached("DELETE FROM log_heads WHERE n = ?1")?.execute([n])?;
+        }
+        for n in self.heads_gained.drain() {
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO log_heads (n) VALUES (?1)")?
+                .execute([n])?;
+        }
+        if self.newest.0 > rows::get_u64(self.conn, meta::CLOCK)? {
+            rows::set_meta(self.conn, meta::CLOCK, &self.newest.0.to_be_bytes())?;
+        }
+        if self.roster_changed {
+            // So that the next process need not check these signatures again.
+            let roster = Arc::make_mut(&mut self.roster);
+            let mut mark = self.conn.prepare_cached(
+                "UPDATE entries SET state = ?2 WHERE id = ?1 AND class = 0 AND state = 0",
+            )?;
+            for id in roster.take_checked() {
+                mark.execute((id.as_bytes(), state::CHECKED))?;
+            }
+            roster.stamp(self.conn)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `header` comes right after `prev` in the log numbered `l`.
+fn follows(prev: &Link, header: &Header, l: Option<i64>) -> bool {
+    Some(prev.l) == l && prev.seq.checked_add(1) == Some(header.seq)
+}
+
+/// The thread that a header claims to belong to: `refs[0]`, or itself when it refers to nothing.
+/// Profiles claim one too; opening them takes the claim back.
+pub(super) fn declared_thread(id: &EntryId, header: &Header) -> Option<EntryId> {
+    let HeaderTail::V1 { refs, .. } = &header.tail else { return None };
+    match (header.known_class()?, refs.first()) {
+        (Class::Post, None) => Some(*id),
+        (Class::Post | Class::Act | Class::Light, Some(thread)) => Some(*thread),
+        _ => None,
+    }
+}
+
+/// A role as stored.
+pub(super) fn role_number(role: Role) -> i64 {
+    match role {
+        Role::Member => 0,
+        Role::Lead => 1,
+        Role::Steward => 2,
+    }
+}
+
+/// The inverse of [`role_number`].
+pub(super) fn role_from(number: i64) -> Role {
+    match number {
+        2 => Role::Steward,
+        1 => Role::Lead,
+        _ => Role::Member,
+    }
+}
