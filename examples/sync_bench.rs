@@ -112,7 +112,8 @@ fn main() -> Result<()> {
     cold_sync(&args, &ana, &anas, &ben, &address)?;
     let bens = Node::start(&ben.home, &[address])?;
     wait_until(Duration::from_secs(60), || {
-        Ok(bens.status()?.peers.iter().any(|p| p.in_sync) && ana.state_hash()? == ben.state_hash()?)
+        Ok(bens.status()?.peers.iter().any(|p| p.in_sync)
+            && ana.state_hash()? == ben.state_hash()?)
     })?;
     small_syncs(&ana, &anas, &ben, &bens, &words, &mut random, args.bytes)?;
     live(&args, &ana, &anas, &ben, &words, &mut random)?;
@@ -168,13 +169,7 @@ fn create(
     Ok(())
 }
 
-fn cold_sync(
-    args: &Args,
-    ana: &Person,
-    anas: &Node,
-    ben: &Person,
-    address: &str,
-) -> Result<()> {
+fn cold_sync(args: &Args, ana: &Person, anas: &Node, ben: &Person, address: &str) -> Result<()> {
     let total = ana.store.stats()?.entries;
     let before = ben.store.stats()?.entries;
     let start = Instant::now();

@@ -8,6 +8,7 @@
 //! 3. [`threading`] finds out who answers whom, and [`plausible`] when a mail was most likely
 //!    written.
 //! 4. [`archive`] puts the three together.
+//! 5. [`run`] writes it into the store.
 //!
 //! An archive is old, foreign and partly broken. One rule holds for all stages: **a bad mail costs
 //! that mail**, with its place and the reason named, and never the import.
@@ -18,6 +19,7 @@ mod entity;
 pub mod html;
 pub mod mail;
 pub mod plausible;
+pub mod run;
 pub mod source;
 pub mod text;
 pub mod threading;
@@ -26,5 +28,6 @@ pub use archive::{
     Archive, ArchivedMail, Duplicate, ImportError, Limits, Progress, Skipped, read_all,
 };
 pub use mail::{AttachmentNote, ClaimedDate, Mail, MailError, parse_mail};
+pub use run::{Imported, write};
 pub use source::{MailItem, Place, Source, SourceError, SourceKind};
 pub use text::cut_text;

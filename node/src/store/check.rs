@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use lanai_crdt::entry::Verified;
 use lanai_crdt::id::EntryId;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::fold::load_group;
 use super::keys::Keyring;
@@ -151,9 +152,10 @@ impl Store {
             if !authentic {
                 report.damage.push(Damage::NotAuthentic(id));
             }
-            if let Some(blob) = row.get_ref(AFTER_ENTRY)?.as_blob_or_null()? {
+            let blob = row.get_ref(AFTER_ENTRY)?;
+            if blob != ValueRef::Null {
                 report.payloads += 1;
-                if !verified.matches_payload(blob) {
+                if !blob.as_blob().is_ok_and(|blob| verified.matches_payload(blob)) {
                     report.damage.push(Damage::Payload(id));
                 }
             }

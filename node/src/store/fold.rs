@@ -22,6 +22,7 @@ use lanai_crdt::seal::open_payload;
 use lanai_crdt::thread::{
     PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, fold_threads, origin_key,
 };
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::keys::Keyring;
@@ -81,14 +82,14 @@ pub(super) fn load_group(
         let Ok(stored) = read_entry(row, community)? else { continue };
         let body = match opened.get(&stored.n) {
             Some(body) => body.clone(),
-            None => match row.get_ref(AFTER_ENTRY + 2)?.as_blob_or_null()? {
-                Some(blob) => match open_body(keys, &stored, blob) {
+            None => match row.get_ref(AFTER_ENTRY + 2)? {
+                ValueRef::Blob(blob) => match open_body(keys, &stored, blob) {
                     Ok(body) => body,
                     Err(_) => continue,
                 },
                 // Of a post whose text was dropped, only that it was there can be folded.
-                None if stored.class() == Some(Class::Post) => Body::Unknown(0),
-                None => continue,
+                ValueRef::Null if stored.class() == Some(Class::Post) => Body::Unknown(0),
+                _ => continue,
             },
         };
         let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;

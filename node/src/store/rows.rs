@@ -109,24 +109,38 @@ pub(super) fn read_entry(
     row: &Row<'_>,
     community: &CommunityId,
 ) -> rusqlite::Result<Result<Stored, EntryId>> {
-    let id = entry_id(row.get_ref(1)?.as_blob()?);
-    let packed = row.get_ref(5)?.as_blob()?;
+    let id = row.get_ref(1)?.as_blob().map_or(EntryId::ZERO, entry_id);
+    match read_whole_entry(row, &id, community) {
+        // Even the type of a value may be damaged.
+        Err(
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..),
+        ) => Ok(Err(id)),
+        read => Ok(read?.ok_or(id)),
+    }
+}
+
+fn read_whole_entry(
+    row: &Row<'_>,
+    id: &EntryId,
+    community: &CommunityId,
+) -> rusqlite::Result<Option<Stored>> {
+    let packed = row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?;
     let device = DeviceId::from_slice(row.get_ref(7)?.as_blob()?).unwrap_or(DeviceId::ZERO);
     let number = row.get_ref(8)?.as_blob()?.try_into().unwrap_or([0; 8]);
     let log = LogId { device, number: LogNumber(number) };
     let zero = CommunityId::ZERO;
-    let community = if id == community.genesis() { &zero } else { community };
+    let community = if *id == community.genesis() { &zero } else { community };
     let bytes = unpack_header(packed, community, &log);
     let signature = signature(row.get(6)?);
     match Verified::from_trusted_storage(bytes, signature) {
-        Ok(verified) if verified.id() == id => Ok(Ok(Stored {
+        Ok(verified) if verified.id() == *id => Ok(Some(Stored {
             n: row.get(0)?,
             l: row.get(2)?,
             past: row.get(3)?,
             state: row.get(4)?,
             verified,
         })),
-        _ => Ok(Err(id)),
+        _ => Ok(None),
     }
 }
 
@@ -159,7 +173,9 @@ pub(super) fn entry_by_number(
 /// The payload of an entry.
 pub(super) fn payload(conn: &Connection, n: N) -> Result<Option<Vec<u8>>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT blob FROM payloads WHERE n = ?1")?;
-    Ok(statement.query_row([n], |r| r.get(0)).optional()?)
+    // A value that is not even a blob any more is damage, and as good as not here.
+    let found = statement.query_row([n], |r| Ok(r.get_ref(0)?.as_blob().ok().map(Vec::from)));
+    Ok(found.optional()?.flatten())
 }
 
 /// Keys of the `meta` table.
