@@ -8,6 +8,8 @@ mod edit;
 mod export;
 mod help;
 mod inbox;
+#[cfg(test)]
+mod list_tests;
 mod man;
 mod note;
 mod paths;
@@ -17,6 +19,8 @@ mod react;
 mod read;
 mod reply;
 mod search;
+#[cfg(test)]
+mod talk_tests;
 mod threads;
 #[cfg(test)]
 mod village;

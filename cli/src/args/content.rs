@@ -71,7 +71,8 @@ pub enum ThreadState {
     /// Nobody has answered yet
     Open,
     /// Somebody is at it
-    Worked,
+    #[value(alias = "worked")]
+    Working,
     /// Answered
     Answered,
     /// Closed
@@ -225,7 +226,7 @@ pub struct AnswerArgs {
 #[command(after_help = "\
 Examples:
   lanai close k3f9
-  lanai close k3f9 --state worked  somebody is at it
+  lanai close k3f9 --state working  somebody is at it
   lanai close k3f9 --reopen")]
 pub struct CloseArgs {
     /// The thread, by any unique beginning of its id

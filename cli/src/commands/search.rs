@@ -130,7 +130,11 @@ fn show(
     let head = Text::styled(Style::Id, hit.post.short()).plain("  ").with(Style::Heading, title);
     context.ui.line(head)?;
     let indent = Indent::spaces(2);
-    let by = author(hit, people).with(Style::Dim, format!(", {when}"));
+    let mut by = author(hit, people);
+    if hit.origin.is_none() && people.me() == Some(hit.author) {
+        by.push(Style::Dim, " (you)");
+    }
+    let by = by.with(Style::Dim, format!(", {when}"));
     context.ui.indented(by, &indent)?;
     context.ui.indented(highlighted(&hit.snippet, words), &indent)
 }
@@ -138,7 +142,7 @@ fn show(
 fn author(hit: &SearchHit, people: &People) -> Text {
     match &hit.origin {
         Some(name) => Text::styled(Style::Name, name),
-        None => people.shown_to_me(&hit.author),
+        None => people.shown(&hit.author),
     }
 }
 
