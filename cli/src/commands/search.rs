@@ -67,8 +67,7 @@ pub(super) fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, CliE
         show(context, &people, hit, &words)?;
     }
     if hits.len() >= args.limit {
-        // Not into the pager's screen.
-        context.ui.finish()?;
+        context.ui.end_pager()?;
         context.ui.hint(format!("these are the first {}; -n shows more", hits.len()));
     }
     Ok(Exit::Done)
