@@ -9,11 +9,14 @@ mod edit;
 mod export;
 mod help;
 mod identity;
+mod import;
 mod inbox;
 mod init;
 mod invite;
 mod join;
 mod leave;
+#[cfg(test)]
+mod list_tests;
 mod man;
 mod member;
 mod node;
@@ -29,6 +32,8 @@ mod search;
 mod status;
 mod store;
 mod sync;
+#[cfg(test)]
+mod talk_tests;
 mod threads;
 mod ticket;
 mod up;
@@ -107,6 +112,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),
 
+        Command::Import(command) => import::run(context, command),
         Command::Export(args) => export::run(context, args),
         Command::Up(args) => up::run(context, args),
         Command::Init(args) => init::run(context, args),
@@ -122,7 +128,6 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Node(command) => node::run(context, command),
         Command::Store(command) => store::run(context, command),
         Command::Config(command) => config::run(context, command),
-        Command::Import(_) => Err(CliError::internal("this build has no such command")),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod control;
 pub mod gossip;
 pub mod home;
 pub mod identity;
+pub mod import;
 pub mod join;
 pub mod lock;
 pub mod net;

@@ -13,8 +13,8 @@
 //!    copy with the smallest id is *canonical* and gives the post its id and dates; the others are
 //!    aliases, and what refers to any of them refers to the post.
 //! 3. **Edits** are made by the author member of the copy they name. On each copy edits supersede
-//!    each other ([`supersede`](self) rules: current is what no other edit supersedes; several: the
-//!    greatest (supersede depth, id); all stay in the history). A post with several copies shows the
+//!    each other: current is what no other edit supersedes; several: the greatest (supersede depth,
+//!    id); all stay in the history. A post with several copies shows the
 //!    original as long as one importer left it alone, and the greatest edit once all have edited: no
 //!    member can change what another one's entry says.
 //! 4. **Withdrawals** are made by the author member of the copy, name the same thread as the copy

@@ -121,6 +121,8 @@ mod tests {
         assert_eq!(current(&[(1, &[2]), (2, &[])]), Some(1));
         // A longer line of edits wins against a single one with a greater id.
         assert_eq!(current(&[(1, &[2]), (2, &[]), (9, &[])]), Some(1));
+        // Every step of the line adds depth.
+        assert_eq!(current(&[(3, &[]), (4, &[3]), (5, &[4]), (8, &[]), (9, &[8])]), Some(5));
         // Both branches superseded by a merge.
         assert_eq!(current(&[(1, &[]), (2, &[3, 9]), (3, &[1]), (9, &[1])]), Some(2));
         // What is not here is not superseded, and adds no depth.
@@ -131,6 +133,7 @@ mod tests {
     fn cycles_supersede_nothing() {
         assert_eq!(current(&[(1, &[2]), (2, &[1])]), Some(2));
         assert_eq!(current(&[(1, &[1])]), Some(1));
+        assert_eq!(current(&[(1, &[2, 3]), (2, &[1]), (3, &[])]), Some(3));
         assert_eq!(current(&[(1, &[2]), (2, &[1]), (3, &[2]), (4, &[])]), Some(4));
     }
 }

@@ -59,6 +59,26 @@ fn an_importer_edits_the_own_copy_in_its_own_thread() {
         assert_eq!(refs(&t, 3, target, &edit("x")), Err(RefsError::NotOwn));
     }
     assert_eq!(refs(&t, 1, y, &Body::Withdraw), Ok(vec![x, x]));
+    // Who imported it twice means the copy that was named.
+    let again = t.add(1, &[x], post("re", origin("<2@x>", 2000)));
+    for copy in [rx, again] {
+        assert_eq!(refs(&t, 1, copy, &Body::Withdraw), Ok(vec![x, copy]));
+    }
+}
+
+#[test]
+fn marks_name_all_that_stands() {
+    let mut t = Talk::default();
+    let a = t.add(1, &[], ask("How?"));
+    let r = t.reply(2, &[a], "so");
+    let (yes, no) = (t.add(1, &[a, r], answer(true)), t.add_lead(4, &[a, r], answer(false)));
+    assert_eq!(refs(&t, 1, r, &answer(true)), Ok(vec![a, r, yes.max(no), yes.min(no)]));
+    let (open, closed) = (
+        t.add(1, &[a, a], state(ThreadState::Open)),
+        t.add(1, &[a, a], state(ThreadState::Closed)),
+    );
+    let want = vec![a, a, open.max(closed), open.min(closed)];
+    assert_eq!(refs(&t, 1, r, &state(ThreadState::Answered)), Ok(want));
 }
 
 #[test]

@@ -536,6 +536,18 @@ mod rules_8_and_9_marks {
     }
 
     #[test]
+    fn working_does_not_win_against_an_answer_by_being_deeper() {
+        let mut t = Talk::default();
+        let a = t.add(1, &[], ask("How?"));
+        let mut working = t.add(3, &[a, a], state(Working));
+        for _ in 0..3 {
+            working = t.add(3, &[a, a, working], state(Working));
+        }
+        let answered = t.add(1, &[a, a], state(Answered));
+        assert_eq!(fold(&t).state_mark, Some(answered));
+    }
+
+    #[test]
     fn part_of_the_answer() {
         let mut t = Talk::default();
         let a = t.add(1, &[], ask("How?"));

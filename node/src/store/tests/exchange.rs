@@ -90,7 +90,11 @@ fn every_flipped_bit_is_refused_and_the_neighbour_is_not() {
             continue;
         };
         let report = b.ingest(vec![Incoming { signed, payload: victim.payload.clone() }]);
-        assert_eq!((report.new.len(), report.refused.len(), report.waiting), (0, 1, 0), "bit {bit}");
+        assert_eq!(
+            (report.new.len(), report.refused.len(), report.waiting),
+            (0, 1, 0),
+            "bit {bit}"
+        );
     }
     assert!(undecodable < bytes.len() * 8 / 10);
     // A flipped signature is refused alone; beside a successor that vouches, the header is good.
@@ -191,8 +195,7 @@ fn unknown_devices_wait_and_count_once_the_admission_is_here() {
     assert_eq!((report.waiting, report.new.len()), (of_b.len(), 0));
     let before = other.hash();
     // The admission comes without its ticket first: nobody is enrolled by that.
-    let roster: Vec<Incoming> =
-        a.store.roster_entries().unwrap().iter().map(incoming).collect();
+    let roster: Vec<Incoming> = a.store.roster_entries().unwrap().iter().map(incoming).collect();
     let (admit, rest) = roster.split_last().unwrap();
     let report = other.ingest(vec![admit.clone()]);
     assert_eq!(report.new.len(), 1);
@@ -217,8 +220,7 @@ fn entries_wait_for_the_one_before_them() {
     let c = a.invite("cy");
     // Everything but one entry in the middle of the log.
     let all = a.everything();
-    let (gap, rest): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|i| i.signed.id() == ids[1]);
+    let (gap, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|i| i.signed.id() == ids[1]);
     c.ingest(rest);
     c.fold();
     assert_eq!(c.texts(&thread), ["root", "0"]);
@@ -279,8 +281,7 @@ fn bad_links_are_void_and_forks_are_kept() {
     b.pull(&a);
     let key = {
         let conn = rusqlite::Connection::open(&b.place.db).unwrap();
-        let key: [u8; 32] =
-            conn.query_row("SELECT key FROM epoch_keys", [], |r| r.get(0)).unwrap();
+        let key: [u8; 32] = conn.query_row("SELECT key FROM epoch_keys", [], |r| r.get(0)).unwrap();
         lanai_crdt::seal::EpochKey::from_bytes(&key)
     };
     let profile = b.store.log_heads().unwrap();
@@ -301,13 +302,9 @@ fn bad_links_are_void_and_forks_are_kept() {
             payload_len: u32::try_from(packed.len() + 40).unwrap(),
             tail: HeaderTail::V1 { heads: vec![], refs: vec![thread] },
         };
-        let blob = lanai_crdt::seal::seal_payload(
-            &key,
-            b.rng.array(),
-            &header.associated_data(),
-            &packed,
-        )
-        .unwrap();
+        let blob =
+            lanai_crdt::seal::seal_payload(&key, b.rng.array(), &header.associated_data(), &packed)
+                .unwrap();
         header.payload_hash = payload_hash(&blob);
         let verified = b.author.device.sign(&header);
         incoming(&StoredEntry { verified, payload: Some(blob) })
@@ -319,8 +316,7 @@ fn bad_links_are_void_and_forks_are_kept() {
     let foreign = forge(number, 2, thread, "prev of another's log");
     let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log");
     let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head");
-    let all =
-        vec![left, right, after_left, gap.clone(), foreign.clone(), fresh, stolen.clone()];
+    let all = vec![left, right, after_left, gap.clone(), foreign.clone(), fresh, stolen.clone()];
     a.pull(&b);
     let report = a.ingest(all.clone());
     assert_eq!((report.new.len(), report.refused.len()), (7, 0));
@@ -366,11 +362,9 @@ fn busy_community() -> (Node, Vec<Incoming>) {
     c.write(post("two"), [thread, answer]);
     let mine = c.note("second", "by cy");
     a.write(Body::Edit(Edit { text: "root, edited".into() }), [thread, thread]);
-    let thanks = c.write(Body::React(React { reaction: Reaction::Thanks, on: true }), [thread, answer]);
-    c.write(
-        Body::React(React { reaction: Reaction::Thanks, on: false }),
-        [thread, answer, thanks],
-    );
+    let thanks =
+        c.write(Body::React(React { reaction: Reaction::Thanks, on: true }), [thread, answer]);
+    c.write(Body::React(React { reaction: Reaction::Thanks, on: false }), [thread, answer, thanks]);
     b.write(Body::Withdraw, [thread, answer]);
     for (importer, name) in [(&mut a, "a"), (&mut b, "b")] {
         let root = Body::Note(Note {
@@ -504,8 +498,7 @@ fn joining_needs_an_admission() {
     let roster = a.store.roster_entries().unwrap().iter().map(incoming).collect();
     let mut rng = TestRng::new("x");
     let device = newcomer.author.device.device();
-    let refused =
-        Store::create_joined(&place, a.store.community(), device, roster, NOW, &mut rng);
+    let refused = Store::create_joined(&place, a.store.community(), device, roster, NOW, &mut rng);
     assert!(matches!(refused, Err(StoreError::NotMember)));
     assert!(!place.db.exists(), "nothing is left behind");
     assert!(matches!(Store::open(&place), Err(StoreError::Missing(_))));

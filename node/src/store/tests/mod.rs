@@ -108,7 +108,11 @@ impl Node {
     }
 
     /// Admits `newcomer`; gives the admission.
-    pub(super) fn admit(&mut self, newcomer: &mut Newcomer, ticket: &(EntryId, [u8; 32])) -> EntryId {
+    pub(super) fn admit(
+        &mut self,
+        newcomer: &mut Newcomer,
+        ticket: &(EntryId, [u8; 32]),
+    ) -> EntryId {
         let record = JoinRecord {
             community: self.store.community(),
             ticket: ticket.0,

@@ -13,8 +13,7 @@ fn rate(what: &str, count: usize, since: Instant) {
 #[test]
 #[ignore = "a measurement"]
 fn rates() {
-    let posts: usize =
-        std::env::var("POSTS").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
+    let posts: usize = std::env::var("POSTS").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
     let mut a = Node::founder("ana");
     let b = a.invite("bo");
     let text = |i: usize| {
