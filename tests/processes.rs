@@ -93,6 +93,9 @@ impl Home {
 
     fn join(&self, ticket: &str, through: &Home) -> Output {
         let address = through.address();
+        // The node that joining starts stays to itself as well.
+        self.run(&["config", "set", "mdns", "false"]);
+        self.run(&["config", "set", "listen", "127.0.0.1"]);
         self.try_run(&["join", ticket, "--name", self.name, "--dial", &address, "--wait", "40s"])
     }
 
