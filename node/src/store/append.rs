@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 use lanai_crdt::clock::Hlc;
 use lanai_crdt::entry::{Class, DeviceSecret, Header, HeaderTail, Verified, payload_hash};
 use lanai_crdt::envelope;
-use lanai_crdt::id::{
-    CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash,
-};
+use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash};
 use lanai_crdt::limits::{MAX_HEADS, MAX_REFS};
 use lanai_crdt::payload::{
     self, Body, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Kind, Profile,
@@ -195,6 +193,7 @@ impl Ctx<'_> {
         }
         if grew {
             self.roster_grew()?;
+            self.let_in_waiting()?;
         }
         self.fold(&written)?;
         Ok(ids)

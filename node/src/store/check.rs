@@ -141,9 +141,8 @@ impl Store {
             );
             let authentic = signed.is_ok_and(|signed| {
                 let nexts = vouching.remove(&id).unwrap_or_default();
-                let by_chain = nexts
-                    .iter()
-                    .any(|next| signed.clone().verify_by_next(next.header()).is_ok());
+                let by_chain =
+                    nexts.iter().any(|next| signed.clone().verify_by_next(next.header()).is_ok());
                 // A signature that is stored must be good even where the chain vouches already.
                 match signed.signature() {
                     Some(_) => signed.verify().is_ok(),
@@ -170,8 +169,7 @@ impl Store {
         report.unfolded = super::fold::todo_count(conn)?;
         let keys = Keyring::load(conn)?;
         let mut statement = conn.prepare("SELECT DISTINCT grp FROM threads ORDER BY grp")?;
-        let groups: Vec<i64> =
-            statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
+        let groups: Vec<i64> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;
         let mut posts = 0u64;
         for group in groups {
             let mut stored: BTreeMap<EntryId, [u8; 32]> = conn
@@ -281,11 +279,40 @@ impl Store {
     }
 }
 
-/// Takes an entry out of every table. Those who follow it in its log wait for it again.
+/// Takes an entry out of every table. Who follows it in its log waits for it again, and so can vouch
+/// for it when it comes back; who comes before it is a head of the log again.
 fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
-    for table in
-        ["payloads", "missing_payloads", "past_waits", "log_heads", "todo", "voids", "specials", "origins"]
-    {
+    // In the packed header `prev` begins at byte 10 (SQLite counts from one).
+    conn.execute(
+        "INSERT OR REPLACE INTO past_waits (n, prev, why)
+         SELECT c.n, e.id, 0 FROM entries e
+         JOIN entries c ON c.l = e.l AND c.seq = e.seq + 1 AND substr(c.header, 11, 32) = e.id
+         WHERE e.n = ?1",
+        [n],
+    )?;
+    conn.execute(
+        "UPDATE entries SET past = NULL
+         WHERE n IN (SELECT n FROM past_waits WHERE prev = (SELECT id FROM entries WHERE n = ?1))",
+        [n],
+    )?;
+    conn.execute(
+        "INSERT OR IGNORE INTO log_heads (n)
+         SELECT p.n FROM entries e JOIN entries p ON p.l = e.l AND p.seq = e.seq - 1
+         WHERE e.n = ?1 AND NOT EXISTS (
+             SELECT 1 FROM entries o WHERE o.l = p.l AND o.seq = e.seq AND o.n <> e.n
+             AND substr(o.header, 11, 32) = p.id)",
+        [n],
+    )?;
+    for table in [
+        "payloads",
+        "missing_payloads",
+        "past_waits",
+        "log_heads",
+        "todo",
+        "voids",
+        "specials",
+        "origins",
+    ] {
         conn.execute(&format!("DELETE FROM {table} WHERE n = ?1"), [n])?;
     }
     conn.execute("DELETE FROM thread_entries WHERE n = ?1", [n])?;

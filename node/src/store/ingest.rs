@@ -399,6 +399,15 @@ impl Ctx<'_> {
         Ok(out)
     }
 
+    /// After the roster grew by an own entry: takes in who waited for that.
+    pub(super) fn let_in_waiting(&mut self) -> Result<(), StoreError> {
+        let arrivals = self.leave_waiting()?;
+        if !arrivals.is_empty() {
+            self.admit(arrivals, &mut IngestReport::default())?;
+        }
+        Ok(())
+    }
+
     fn keep_waiting(
         &mut self,
         strangers: Vec<Arrival>,

@@ -73,8 +73,9 @@ impl Store {
     /// When the store cannot be read.
     pub fn peers(&self) -> Result<Vec<PeerAddress>, StoreError> {
         self.inner.connections.read(|conn| {
-            let mut statement = conn
-                .prepare_cached("SELECT device, address, seen FROM peers ORDER BY seen DESC, address")?;
+            let mut statement = conn.prepare_cached(
+                "SELECT device, address, seen FROM peers ORDER BY seen DESC, address",
+            )?;
             let found = statement.query_map([], |r| {
                 Ok(PeerAddress {
                     device: DeviceId::from_slice(r.get_ref(0)?.as_blob()?)
@@ -129,8 +130,9 @@ impl Store {
     /// When the store cannot be read.
     pub fn notices(&self) -> Result<Vec<Notice>, StoreError> {
         self.inner.connections.read(|conn| {
-            let mut statement = conn
-                .prepare_cached("SELECT i, at, kind, detail FROM notices WHERE shown = 0 ORDER BY i")?;
+            let mut statement = conn.prepare_cached(
+                "SELECT i, at, kind, detail FROM notices WHERE shown = 0 ORDER BY i",
+            )?;
             let found = statement.query_map([], |r| {
                 Ok(Notice {
                     number: r.get(0)?,

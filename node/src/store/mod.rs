@@ -63,7 +63,7 @@ pub use backup::Restored;
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
 pub use inbox::{Inbox, InboxPost, InboxThread};
-pub use ingest::{IngestReport, Incoming, Refusal, Source};
+pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
 pub use read::{

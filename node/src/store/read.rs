@@ -260,9 +260,8 @@ pub(super) fn list_threads(
         "SELECT {SUMMARY_COLUMNS} FROM threads t {SUMMARY_JOINS}
          WHERE t.hash IS NOT NULL{conditions} ORDER BY t.active DESC, t.id{limit}"
     ))?;
-    let found: Vec<(i64, ThreadSummary)> = statement
-        .query_map(params_from_iter(values), read_summary)?
-        .collect::<Result<_, _>>()?;
+    let found: Vec<(i64, ThreadSummary)> =
+        statement.query_map(params_from_iter(values), read_summary)?.collect::<Result<_, _>>()?;
     let mut out = Vec::with_capacity(found.len());
     for (t, mut summary) in found {
         summary.tags = tags_of(conn, t)?;
@@ -322,7 +321,8 @@ impl Store {
             if !filter.states.is_empty() {
                 let states: Vec<String> =
                     filter.states.iter().map(|s| thread_state_number(*s).to_string()).collect();
-                conditions.push_str(&format!(" AND t.kind = 0 AND t.state IN ({})", states.join(",")));
+                conditions
+                    .push_str(&format!(" AND t.kind = 0 AND t.state IN ({})", states.join(",")));
             }
             if let Some(tag) = &filter.tag {
                 let at = place(tag.to_lowercase().into(), &mut values);
@@ -528,8 +528,12 @@ impl Store {
             let heads: Vec<EntryId> =
                 heads.unwrap_or_default().chunks_exact(32).map(entry_id).collect();
             let standing = roster.roster().standing_in(&heads, &header.log.device);
-            let mut info =
-                EntryInfo { header, member: standing.map(|s| (s.member, s.role)), body: None, aside: None };
+            let mut info = EntryInfo {
+                header,
+                member: standing.map(|s| (s.member, s.role)),
+                body: None,
+                aside: None,
+            };
             let reason: Option<String> = conn
                 .prepare_cached("SELECT reason FROM voids WHERE n = ?1")?
                 .query_row([stored.n], |r| r.get(0))

@@ -111,8 +111,11 @@ fn terms(text: &str) -> Vec<Term> {
         let prefix = !quoted && raw.ends_with('*');
         // Anything that is neither letter nor digit is a gap to the tokenizer as well; control
         // characters (a zero ends an SQL text) never get that far.
-        let words: String =
-            raw.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).take(MAX_TERM_CHARS).collect();
+        let words: String = raw
+            .chars()
+            .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+            .take(MAX_TERM_CHARS)
+            .collect();
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         if !words.is_empty() {
             out.push(Term { words, prefix, without });
@@ -259,10 +262,9 @@ impl Store {
             .optional()?;
         let Some((mut hit, text_n)) = found else { return Ok(None) };
         hit.author_name = name_of(conn, &hit.author)?;
-        if let (Some(stored), Some(blob)) = (
-            entry_by_number(conn, &self.inner.community, text_n)?,
-            rows::payload(conn, text_n)?,
-        ) && let Ok(body) = open_body(keys, &stored, &blob)
+        if let (Some(stored), Some(blob)) =
+            (entry_by_number(conn, &self.inner.community, text_n)?, rows::payload(conn, text_n)?)
+            && let Ok(body) = open_body(keys, &stored, &blob)
         {
             hit.snippet = snippet(text_of(&body), terms);
         }

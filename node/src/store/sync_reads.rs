@@ -111,8 +111,8 @@ impl Store {
             let roster = self.inner.rosters.get(conn)?.roster().hash();
             let entries: i64 =
                 conn.prepare_cached("SELECT count(*) FROM entries")?.query_row([], |r| r.get(0))?;
-            let mut statement = conn
-                .prepare_cached("SELECT e.id FROM log_heads h JOIN entries e ON e.n = h.n")?;
+            let mut statement =
+                conn.prepare_cached("SELECT e.id FROM log_heads h JOIN entries e ON e.n = h.n")?;
             let heads = statement
                 .query_map([], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
                 .collect::<Result<_, _>>()?;
@@ -121,7 +121,13 @@ impl Store {
                 .exists([why::HOLE])?;
             let wanted_payloads =
                 conn.prepare_cached("SELECT 1 FROM missing_payloads LIMIT 1")?.exists([])?;
-            Ok(SetSummary { roster, entries: entries.unsigned_abs(), heads, holes, wanted_payloads })
+            Ok(SetSummary {
+                roster,
+                entries: entries.unsigned_abs(),
+                heads,
+                holes,
+                wanted_payloads,
+            })
         })
     }
 
@@ -271,8 +277,7 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut statement = conn.prepare_cached(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let found =
-                statement.query_map([limit], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?;
+            let found = statement.query_map([limit], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?;
             Ok(found.collect::<Result<_, _>>()?)
         })
     }

@@ -70,8 +70,8 @@ impl Mismatch {
 
 /// Inode and time of birth (nanoseconds, 0 where the file system keeps none) of the store file.
 fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
-    let found = fs::metadata(path)
-        .map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
+    let found =
+        fs::metadata(path).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
     let born = found.created().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let born = born.and_then(|d| u64::try_from(d.as_nanos()).ok()).unwrap_or(0);
     Ok((found.ino(), born))
@@ -125,10 +125,7 @@ fn write_token(place: &Place, file: &TokenFile) -> Result<(), StoreError> {
     fs::rename(&temporary, path).map_err(io)
 }
 
-fn own_log(
-    conn: &rusqlite::Connection,
-    inner: &Inner,
-) -> Result<Option<OwnLog>, StoreError> {
+fn own_log(conn: &rusqlite::Connection, inner: &Inner) -> Result<Option<OwnLog>, StoreError> {
     let number = rows::get_meta(conn, meta::OWN_LOG)?.and_then(|v| v.try_into().ok());
     let Some(number) = number.map(LogNumber) else { return Ok(None) };
     let last: Option<i64> = conn

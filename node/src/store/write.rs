@@ -200,23 +200,24 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
                 .execute((n, header.prev.as_bytes(), reason))?;
         }
+        let mut claimed = None;
         if let Some(thread) = declared_thread(&id, header) {
             let t = self.thread(&thread)?;
+            claimed = Some(t);
             self.conn
                 .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
                 .execute((t, n))?;
         }
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
             if payload.is_some() {
-                self.add_todo(n)?;
+                self.add_todo(n, claimed)?;
             } else {
                 // Its place is folded without its text: a withdrawn post leaves a tombstone.
                 self.stand(p, l)?;
             }
         }
         self.track_head(&id, header, n)?;
-        let link =
-            Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
+        let link = Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
         self.links.insert(id, link);
         if self.anybody_waits()? {
             self.release(id)?;
@@ -238,7 +239,7 @@ impl Ctx<'_> {
         self.conn.prepare_cached("DELETE FROM missing_payloads WHERE n = ?1")?.execute([n])?;
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO todo SELECT n FROM entries
+                "INSERT OR IGNORE INTO todo (n) SELECT n FROM entries
                  WHERE n = ?1 AND class > 0 AND past IS NOT NULL AND state = 0",
             )?
             .execute([n])?;
@@ -259,8 +260,10 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn add_todo(&self, n: N) -> Result<(), StoreError> {
-        self.conn.prepare_cached("INSERT OR IGNORE INTO todo (n) VALUES (?1)")?.execute([n])?;
+    fn add_todo(&self, n: N, t: Option<i64>) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO todo (n, t) VALUES (?1, ?2)")?
+            .execute((n, t))?;
         Ok(())
     }
 
@@ -495,7 +498,7 @@ impl Ctx<'_> {
         self.conn.prepare_cached("DELETE FROM past_waits WHERE n = ?1")?.execute([n])?;
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
                  JOIN payloads p ON p.n = e.n WHERE e.n = ?1 AND e.class > 0 AND e.state = 0",
             )?
             .execute([n])?;
@@ -558,7 +561,7 @@ impl Ctx<'_> {
                 .execute((l, p, state::UNCOUNTED))?;
             self.conn
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                    "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
                      JOIN payloads b ON b.n = e.n
                      WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
                 )?
@@ -593,7 +596,9 @@ impl Ctx<'_> {
 
     fn save_stand(&mut self, p: i64, l: i64, stand: Option<Stand>) -> Result<(), StoreError> {
         self.conn
-            .prepare_cached("INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute((p, l, stand.map(|s| s.m), stand.map(|s| role_number(s.role))))?;
         self.stands.insert((p, l), stand);
         Ok(())

@@ -90,7 +90,11 @@ fn every_flipped_bit_is_refused_and_the_neighbour_is_not() {
             continue;
         };
         let report = b.ingest(vec![Incoming { signed, payload: victim.payload.clone() }]);
-        assert_eq!((report.new.len(), report.refused.len(), report.waiting), (0, 1, 0), "bit {bit}");
+        assert_eq!(
+            (report.new.len(), report.refused.len(), report.waiting),
+            (0, 1, 0),
+            "bit {bit}"
+        );
     }
     assert!(undecodable < bytes.len() * 8 / 10);
     // A flipped signature is refused alone; beside a successor that vouches, the header is good.
@@ -191,8 +195,7 @@ fn unknown_devices_wait_and_count_once_the_admission_is_here() {
     assert_eq!((report.waiting, report.new.len()), (of_b.len(), 0));
     let before = other.hash();
     // The admission comes without its ticket first: nobody is enrolled by that.
-    let roster: Vec<Incoming> =
-        a.store.roster_entries().unwrap().iter().map(incoming).collect();
+    let roster: Vec<Incoming> = a.store.roster_entries().unwrap().iter().map(incoming).collect();
     let (admit, rest) = roster.split_last().unwrap();
     let report = other.ingest(vec![admit.clone()]);
     assert_eq!(report.new.len(), 1);
@@ -207,6 +210,34 @@ fn unknown_devices_wait_and_count_once_the_admission_is_here() {
 }
 
 #[test]
+fn an_own_admission_lets_in_who_waits() {
+    let mut a = Node::founder("ana");
+    let thread = a.note("t", "root");
+    let mut m = a.invite("m");
+    m.pull(&a);
+    let ticket = a.ticket(1);
+    m.pull(&a);
+    let mut newcomer = Newcomer::new("x");
+    let again = Newcomer { rng: TestRng::new("again"), ..newcomer.clone() };
+    m.admit(&mut newcomer, &ticket);
+    let mut x = newcomer.join(&m);
+    x.pull(&m);
+    x.reply(thread, "early");
+    let of_x =
+        x.everything().into_iter().filter(|i| i.signed.header().log.device == x.store.own_device());
+    assert_eq!(a.ingest(of_x.collect()).waiting, 2);
+    // The same person with the same record comes to another member as well.
+    a.admit(&mut again.clone(), &ticket);
+    assert_eq!(a.store.stats().unwrap().waiting_for_device, 0);
+    // What x wrote named m's admission as its roster past, so it counts once that is here.
+    a.fold();
+    assert_eq!(a.texts(&thread), ["root"]);
+    a.pull(&m);
+    assert_eq!(a.texts(&thread), ["root", "early"]);
+    assert!(a.store.people().unwrap().iter().all(|p| !p.pending));
+}
+
+#[test]
 fn entries_wait_for_the_one_before_them() {
     let mut a = Node::founder("ana");
     let b = a.invite("bo");
@@ -217,8 +248,7 @@ fn entries_wait_for_the_one_before_them() {
     let c = a.invite("cy");
     // Everything but one entry in the middle of the log.
     let all = a.everything();
-    let (gap, rest): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|i| i.signed.id() == ids[1]);
+    let (gap, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|i| i.signed.id() == ids[1]);
     c.ingest(rest);
     c.fold();
     assert_eq!(c.texts(&thread), ["root", "0"]);
@@ -279,14 +309,14 @@ fn bad_links_are_void_and_forks_are_kept() {
     b.pull(&a);
     let key = {
         let conn = rusqlite::Connection::open(&b.place.db).unwrap();
-        let key: [u8; 32] =
-            conn.query_row("SELECT key FROM epoch_keys", [], |r| r.get(0)).unwrap();
+        let key: [u8; 32] = conn.query_row("SELECT key FROM epoch_keys", [], |r| r.get(0)).unwrap();
         lanai_crdt::seal::EpochKey::from_bytes(&key)
     };
     let profile = b.store.log_heads().unwrap();
     let head = profile.iter().find(|h| h.0.device == b.store.own_device()).unwrap().2;
     let number = b.log_number(&head);
-    let mut forge = |number, seq, prev, text: &str| {
+    a.pull(&b);
+    let mut forge = |number, seq, prev, text: &str, heads: Vec<EntryId>| {
         let body = lanai_crdt::payload::encode(&post(text)).unwrap();
         let packed = lanai_crdt::envelope::encode(&body).unwrap();
         let mut header = Header {
@@ -299,29 +329,24 @@ fn bad_links_are_void_and_forks_are_kept() {
             epoch: key.id().short_ref(),
             payload_hash: PayloadHash::ZERO,
             payload_len: u32::try_from(packed.len() + 40).unwrap(),
-            tail: HeaderTail::V1 { heads: vec![], refs: vec![thread] },
+            tail: HeaderTail::V1 { heads, refs: vec![thread] },
         };
-        let blob = lanai_crdt::seal::seal_payload(
-            &key,
-            b.rng.array(),
-            &header.associated_data(),
-            &packed,
-        )
-        .unwrap();
+        let blob =
+            lanai_crdt::seal::seal_payload(&key, b.rng.array(), &header.associated_data(), &packed)
+                .unwrap();
         header.payload_hash = payload_hash(&blob);
         let verified = b.author.device.sign(&header);
         incoming(&StoredEntry { verified, payload: Some(blob) })
     };
-    let left = forge(number, 1, head, "left");
-    let right = forge(number, 1, head, "right");
-    let after_left = forge(number, 2, left.signed.id(), "after left");
-    let gap = forge(number, 5, head, "seq does not follow");
-    let foreign = forge(number, 2, thread, "prev of another's log");
-    let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log");
-    let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head");
+    let left = forge(number, 1, head, "left", vec![]);
+    let right = forge(number, 1, head, "right", vec![]);
+    let after_left = forge(number, 2, left.signed.id(), "after left", vec![]);
+    let gap = forge(number, 5, head, "seq does not follow", vec![]);
+    let foreign = forge(number, 2, thread, "prev of another's log", vec![]);
+    let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log", vec![]);
+    let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head", vec![]);
     let all =
-        vec![left, right, after_left, gap.clone(), foreign.clone(), fresh, stolen.clone()];
-    a.pull(&b);
+        vec![left, right, after_left, gap.clone(), foreign.clone(), fresh.clone(), stolen.clone()];
     let report = a.ingest(all.clone());
     assert_eq!((report.new.len(), report.refused.len()), (7, 0));
     a.fold();
@@ -334,6 +359,16 @@ fn bad_links_are_void_and_forks_are_kept() {
         let info = a.store.entry(&void.signed.id()).unwrap().unwrap();
         assert!(info.aside.unwrap().contains("does not follow"));
     }
+    // Heads that nobody knows: they add nothing, and a log of too many of them waits.
+    let mut prev = fresh;
+    for i in 0..20u8 {
+        let heads = (0..4).map(|k| EntryId::new([i * 4 + k + 1; 32])).collect();
+        prev = forge(LogNumber([9; 8]), u64::from(i) + 1, prev.signed.id(), "many heads", heads);
+        a.ingest(vec![prev.clone()]);
+    }
+    a.fold();
+    assert_eq!(a.texts(&thread).len(), 5 + 15, "one known head and 60 unknown");
+    assert_eq!(a.store.stats().unwrap().waiting_for_past, 5);
     // The other way round, one by one.
     let other = a.invite("other");
     let everything = a.everything();
@@ -366,11 +401,9 @@ fn busy_community() -> (Node, Vec<Incoming>) {
     c.write(post("two"), [thread, answer]);
     let mine = c.note("second", "by cy");
     a.write(Body::Edit(Edit { text: "root, edited".into() }), [thread, thread]);
-    let thanks = c.write(Body::React(React { reaction: Reaction::Thanks, on: true }), [thread, answer]);
-    c.write(
-        Body::React(React { reaction: Reaction::Thanks, on: false }),
-        [thread, answer, thanks],
-    );
+    let thanks =
+        c.write(Body::React(React { reaction: Reaction::Thanks, on: true }), [thread, answer]);
+    c.write(Body::React(React { reaction: Reaction::Thanks, on: false }), [thread, answer, thanks]);
     b.write(Body::Withdraw, [thread, answer]);
     for (importer, name) in [(&mut a, "a"), (&mut b, "b")] {
         let root = Body::Note(Note {
@@ -504,8 +537,7 @@ fn joining_needs_an_admission() {
     let roster = a.store.roster_entries().unwrap().iter().map(incoming).collect();
     let mut rng = TestRng::new("x");
     let device = newcomer.author.device.device();
-    let refused =
-        Store::create_joined(&place, a.store.community(), device, roster, NOW, &mut rng);
+    let refused = Store::create_joined(&place, a.store.community(), device, roster, NOW, &mut rng);
     assert!(matches!(refused, Err(StoreError::NotMember)));
     assert!(!place.db.exists(), "nothing is left behind");
     assert!(matches!(Store::open(&place), Err(StoreError::Missing(_))));

@@ -23,6 +23,7 @@ mod views;
 pub(super) const NOW: u64 = 1_800_000_000_000;
 
 /// Numbers that repeat from run to run.
+#[derive(Clone)]
 pub(super) struct TestRng(blake3::OutputReader);
 
 impl TestRng {
@@ -108,7 +109,11 @@ impl Node {
     }
 
     /// Admits `newcomer`; gives the admission.
-    pub(super) fn admit(&mut self, newcomer: &mut Newcomer, ticket: &(EntryId, [u8; 32])) -> EntryId {
+    pub(super) fn admit(
+        &mut self,
+        newcomer: &mut Newcomer,
+        ticket: &(EntryId, [u8; 32]),
+    ) -> EntryId {
         let record = JoinRecord {
             community: self.store.community(),
             ticket: ticket.0,
@@ -211,6 +216,7 @@ impl Node {
 }
 
 /// Somebody with keys and no store yet.
+#[derive(Clone)]
 pub(super) struct Newcomer {
     name: String,
     author: Author,

@@ -33,7 +33,8 @@ fn a_founded_store_has_a_community_a_steward_and_a_key() {
     );
     assert!(matches!(again, Err(StoreError::Exists(_))));
     a.assert_clean();
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&a.place.db).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&a.place.db).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -88,10 +89,8 @@ fn strangers_and_other_devices_cannot_write() {
     // A member cannot make stewards.
     let mut c = a.invite("cy");
     let member = c.store.own_member().unwrap().unwrap();
-    let grant = lanai_crdt::payload::GrantRole {
-        member: (*member.as_bytes()).into(),
-        role: Role::Steward,
-    };
+    let grant =
+        lanai_crdt::payload::GrantRole { member: (*member.as_bytes()).into(), role: Role::Steward };
     assert!(matches!(c.try_write(Body::Role(grant), []), Err(StoreError::WouldNotCount(_))));
 }
 
@@ -166,14 +165,8 @@ fn a_copied_store_starts_a_new_log_and_says_so() {
     let thread = a.note("t", "root");
     let (dir, place) = copy_home(&a);
     let store = Store::open(&place).unwrap();
-    let mut copy = Node {
-        dir,
-        place,
-        author: a.author.clone(),
-        rng: TestRng::new("copy"),
-        now: a.now,
-        store,
-    };
+    let mut copy =
+        Node { dir, place, author: a.author.clone(), rng: TestRng::new("copy"), now: a.now, store };
     let here = a.reply(thread, "by the original");
     let there = copy.reply(thread, "by the copy");
     assert_eq!(a.store.notices().unwrap(), vec![]);
@@ -250,10 +243,7 @@ fn a_restored_backup_starts_a_new_log() {
     let dir = tempfile::tempdir().unwrap();
     let place = place_in(dir.path());
     let other = DeviceId::new([3; 32]);
-    assert!(matches!(
-        Store::restore(&place, &backup, &other, NOW),
-        Err(StoreError::OtherStore)
-    ));
+    assert!(matches!(Store::restore(&place, &backup, &other, NOW), Err(StoreError::OtherStore)));
     let restored = Store::restore(&place, &backup, &a.store.own_device(), NOW).unwrap();
     assert_eq!((restored.community, restored.replaced), (a.store.community(), None));
     let store = Store::open(&place).unwrap();
@@ -293,12 +283,14 @@ fn an_unknown_entry_of_the_own_log_starts_a_new_one() {
     let number = a.log_number(&thread).0;
     conn.execute("INSERT INTO meta VALUES ('own_log', ?1)", [number]).unwrap();
     drop(conn);
-    twin.store.inner.write(Durability::Full, NOW, |ctx| {
-        ctx.founding = true;
-        let new = vec![NewEntry::new(post("by the twin"), [thread])];
-        ctx.append(&twin.author, &mut twin.rng, new)
-    })
-    .unwrap();
+    twin.store
+        .inner
+        .write(Durability::Full, NOW, |ctx| {
+            ctx.founding = true;
+            let new = vec![NewEntry::new(post("by the twin"), [thread])];
+            ctx.append(&twin.author, &mut twin.rng, new)
+        })
+        .unwrap();
     let before = a.reply(thread, "by the original");
     let report = a.pull(&twin);
     assert!(report.own_unknown);

@@ -13,8 +13,7 @@ fn rate(what: &str, count: usize, since: Instant) {
 #[test]
 #[ignore = "a measurement"]
 fn rates() {
-    let posts: usize =
-        std::env::var("POSTS").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
+    let posts: usize = std::env::var("POSTS").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
     let mut a = Node::founder("ana");
     let b = a.invite("bo");
     let text = |i: usize| {
@@ -75,7 +74,7 @@ fn rates() {
     rate("fold", new, fold);
     rate("ingest and fold", new, start);
     let start = Instant::now();
-    assert_eq!(b.store.items().unwrap().items.len(), new + 6);
+    assert_eq!(b.store.items().unwrap().items.len(), new + 7);
     rate("items", new, start);
     let start = Instant::now();
     b.store.set_summary().unwrap();
