@@ -26,7 +26,7 @@ pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
     StoreCommand, SyncArgs, UpArgs,
 };
-pub use value::{Expiry, Reaction, Role, parse_span};
+pub use value::{Expiry, Help, Reaction, Role, parse_span};
 
 use crate::ui::{ColourChoice, UiOptions, Verbosity};
 

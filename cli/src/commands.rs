@@ -1,9 +1,27 @@
 //! What each command does. One file per command or group; the arguments are in [`crate::args`].
 
+mod answer;
+mod ask;
+mod close;
 mod completion;
+mod edit;
+mod export;
 mod help;
+mod inbox;
 mod man;
+mod note;
 mod paths;
+mod profile;
+mod publish;
+mod react;
+mod read;
+mod reply;
+mod search;
+mod threads;
+#[cfg(test)]
+mod village;
+mod who;
+mod withdraw;
 
 use std::path::PathBuf;
 
@@ -60,21 +78,23 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Completion(args) => completion::run(context, args),
         Command::Man(args) => man::run(context, args),
         Command::Help(args) => help::run(context, args),
+        Command::Ask(args) => ask::run(context, args),
+        Command::Note(args) => note::run(context, args),
+        Command::Threads(args) => threads::run(context, args),
+        Command::Read(args) => read::run(context, args),
+        Command::Reply(args) => reply::run(context, args),
+        Command::Edit(args) => edit::run(context, args),
+        Command::Withdraw(args) => withdraw::run(context, args),
+        Command::React(args) => react::run(context, args),
+        Command::Answer(args) => answer::run(context, args),
+        Command::Close(args) => close::run(context, args),
+        Command::Inbox(args) => inbox::run(context, args),
+        Command::Search(args) => search::run(context, args),
+        Command::Who(args) => who::run(context, args),
+        Command::Profile(args) => profile::run(context, args),
+
+        Command::Export(args) => export::run(context, args),
         Command::Up(_)
-        | Command::Ask(_)
-        | Command::Note(_)
-        | Command::Threads(_)
-        | Command::Read(_)
-        | Command::Reply(_)
-        | Command::Edit(_)
-        | Command::Withdraw(_)
-        | Command::React(_)
-        | Command::Answer(_)
-        | Command::Close(_)
-        | Command::Inbox(_)
-        | Command::Search(_)
-        | Command::Who(_)
-        | Command::Profile(_)
         | Command::Init(_)
         | Command::Invite(_)
         | Command::Join(_)
@@ -87,7 +107,6 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         | Command::Sync(_)
         | Command::Node(_)
         | Command::Import(_)
-        | Command::Export(_)
         | Command::Store(_)
         | Command::Config(_) => Err(CliError::internal("this build has no such command")),
     }

@@ -32,6 +32,8 @@ pub enum Style {
     Dim,
     /// Text quoted from another post.
     Quote,
+    /// A word that was searched for.
+    Match,
     /// It went well.
     Good,
     /// It needs attention.
@@ -52,6 +54,7 @@ impl Style {
             Self::Tag => Some("35"),
             Self::Unread => Some("1;32"),
             Self::Dim | Self::Quote => Some("2"),
+            Self::Match => Some("1;33"),
             Self::Good => Some("32"),
             Self::Warn => Some("33"),
             Self::Bad => Some("1;31"),

@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+pub mod app;
 pub mod args;
 pub mod commands;
 pub mod compose;
@@ -29,6 +30,7 @@ pub mod progress;
 pub mod qr;
 pub mod time;
 pub mod ui;
+pub mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -15,5 +15,6 @@ pub mod people;
 pub mod roster;
 pub mod seal;
 pub mod state;
-pub mod thread;
 pub mod text;
+pub mod thread;
+pub mod ticket;

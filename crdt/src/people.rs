@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::{EntryId, MemberId};
+use crate::limits::MAX_REFS;
 use crate::payload::{Body, Community, Profile, Role};
 use crate::thread::TalkEntry;
 use crate::thread::supersede;
@@ -23,6 +24,8 @@ pub struct PersonView {
     pub entry: EntryId,
     /// All profiles of the member, by (supersede depth, id).
     pub history: Vec<EntryId>,
+    /// What the member's next profile supersedes: its refs.
+    pub heads: Vec<EntryId>,
 }
 
 /// What a community calls itself.
@@ -38,6 +41,8 @@ pub struct CommunityView {
     pub entry: EntryId,
     /// All such entries, by (supersede depth, id).
     pub history: Vec<EntryId>,
+    /// What the next such entry supersedes: its refs.
+    pub heads: Vec<EntryId>,
 }
 
 /// Folds profiles. Entries that count, in any order; other kinds and duplicates do no harm.
@@ -49,9 +54,9 @@ pub fn fold_people(entries: &[TalkEntry]) -> BTreeMap<MemberId, PersonView> {
         }
     }
     let person = |(member, list): (MemberId, Vec<_>)| {
-        let ((entry, profile), history) = current(list)?;
-        let (name, profile) = (Profile::clone(profile).name, profile.clone());
-        Some((member, PersonView { name, profile, entry: entry.id, history }))
+        let Found { entry, value, history, heads } = current::<Profile>(list)?;
+        let (name, profile) = (value.name.clone(), value.clone());
+        Some((member, PersonView { name, profile, entry: entry.id, history, heads }))
     };
     by_member.into_iter().filter_map(person).collect()
 }
@@ -63,21 +68,87 @@ pub fn fold_community(entries: &[TalkEntry]) -> Option<CommunityView> {
         Body::Community(c) => Some((e, c)),
         _ => None,
     });
-    let ((entry, Community { name, charter, .. }), history) = current(set.collect())?;
-    let (name, charter) = (name.clone(), charter.clone());
-    Some(CommunityView { name, charter, by: entry.member, entry: entry.id, history })
+    let Found { entry, value, history, heads } = current::<Community>(set.collect())?;
+    let (name, charter) = (value.name.clone(), value.charter.clone());
+    Some(CommunityView { name, charter, by: entry.member, entry: entry.id, history, heads })
 }
 
-type Found<'a, T> = ((&'a TalkEntry, &'a T), Vec<EntryId>);
+struct Found<'a, T> {
+    entry: &'a TalkEntry,
+    value: &'a T,
+    history: Vec<EntryId>,
+    heads: Vec<EntryId>,
+}
 
 fn current<'a, T>(mut list: Vec<(&'a TalkEntry, &'a T)>) -> Option<Found<'a, T>> {
     list.sort_by_key(|(e, _)| e.id);
     list.dedup_by_key(|(e, _)| e.id);
     let items: Vec<(EntryId, &[EntryId])> = list.iter().map(|(e, _)| (e.id, &e.refs[..])).collect();
     let resolved = supersede::resolve(&items, |_, _| true);
-    let chosen = list.get(resolved.current(&items, |_| true)?).copied()?;
+    let (entry, value) = list.get(resolved.current(&items, |_| true)?).copied()?;
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|at| resolved.key(&items, *at));
     let history = order.into_iter().filter_map(|at| items.get(at).map(|(id, _)| *id)).collect();
-    Some((chosen, history))
+    let mut heads = resolved.heads(&items);
+    heads.truncate(MAX_REFS);
+    Some(Found { entry, value, history, heads })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Hlc;
+
+    fn id(n: u8) -> EntryId {
+        EntryId::new([n; 32])
+    }
+
+    fn entry(n: u8, by: u8, role: Role, refs: &[u8], body: Body) -> TalkEntry {
+        let (member, refs) = (MemberId::new([by; 32]), refs.iter().map(|r| id(*r)).collect());
+        TalkEntry { id: id(n), member, role, time: Hlc(0), refs, body }
+    }
+
+    fn profile(n: u8, by: u8, refs: &[u8], name: &str) -> TalkEntry {
+        let body = Body::Profile(Profile { name: name.into(), ..Profile::default() });
+        entry(n, by, Role::Member, refs, body)
+    }
+
+    fn community(n: u8, by: u8, role: Role, refs: &[u8], name: &str) -> TalkEntry {
+        let (name, charter, salt) = (name.into(), None, [0; 16].into());
+        entry(n, by, role, refs, Body::Community(Community { name, charter, salt }))
+    }
+
+    #[test]
+    fn profiles_supersede_within_a_member() {
+        let all = [
+            profile(9, 1, &[], "Ana"),
+            profile(3, 1, &[9], "Ana B."),
+            profile(4, 2, &[9, 3], "not Ana"),
+            profile(2, 1, &[9], "Anna"),
+            entry(8, 3, Role::Member, &[], Body::Withdraw),
+        ];
+        let people = fold_people(&all);
+        assert_eq!(people.len(), 2);
+        let ana = &people[&MemberId::new([1; 32])];
+        assert_eq!((ana.name.as_str(), ana.entry), ("Ana B.", id(3)));
+        assert_eq!(ana.history, [id(9), id(2), id(3)]);
+        assert_eq!(ana.heads, [id(3), id(2)]);
+        let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();
+        again.extend(all);
+        assert_eq!(fold_people(&again), people);
+    }
+
+    #[test]
+    fn stewards_name_the_community() {
+        let mut all = vec![
+            community(1, 1, Role::Steward, &[], "porch"),
+            community(9, 2, Role::Lead, &[1], "mine"),
+        ];
+        let named = fold_community(&all).unwrap();
+        assert_eq!((named.name.as_str(), named.by), ("porch", MemberId::new([1; 32])));
+        all.push(community(0, 3, Role::Steward, &[1], "veranda"));
+        assert_eq!(fold_community(&all).unwrap().name, "veranda");
+        assert_eq!(fold_community(&all).unwrap().history, [id(1), id(0)]);
+        assert_eq!(fold_community(&all[1..2]), None);
+    }
 }

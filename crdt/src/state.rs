@@ -52,3 +52,59 @@ fn history(d: &mut Digest, current: EntryId, all: &[EntryId]) {
     d.length(all.len());
     all.iter().for_each(|id| d.id(id.as_bytes()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::Profile;
+
+    fn person(name: &str, reach: Option<&str>) -> PersonView {
+        let reach = reach.map(str::to_string);
+        let profile = Profile { name: name.into(), reach, ..Profile::default() };
+        let entry = EntryId::new([8; 32]);
+        PersonView { name: name.into(), profile, entry, history: vec![entry], heads: vec![entry] }
+    }
+
+    fn named(name: &str) -> CommunityView {
+        let entry = EntryId::new([9; 32]);
+        let (by, history) = (MemberId::new([1; 32]), vec![entry]);
+        CommunityView { name: name.into(), charter: None, by, entry, history, heads: vec![entry] }
+    }
+
+    #[test]
+    fn covers_every_part_and_no_order() {
+        let threads = [(EntryId::new([1; 32]), [2; 32]), (EntryId::new([3; 32]), [4; 32])];
+        let people = |p| BTreeMap::from([(MemberId::new([1; 32]), p)]);
+        let ana = people(person("Ana", None));
+        let porch = named("porch");
+        let base = state_hash([0; 32], threads, &ana, Some(&porch));
+        let mut reversed = threads;
+        reversed.reverse();
+        assert_eq!(state_hash([0; 32], reversed, &ana, Some(&porch)), base);
+        let mut other_thread = threads;
+        other_thread[1].1 = [5; 32];
+        let others = [
+            state_hash([1; 32], threads, &ana, Some(&porch)),
+            state_hash([0; 32], other_thread, &ana, Some(&porch)),
+            state_hash([0; 32], threads[..1].iter().copied(), &ana, Some(&porch)),
+            state_hash([0; 32], threads, &people(person("Anna", None)), Some(&porch)),
+            state_hash([0; 32], threads, &people(person("Ana", Some(""))), Some(&porch)),
+            state_hash([0; 32], threads, &BTreeMap::new(), Some(&porch)),
+            state_hash([0; 32], threads, &ana, Some(&named("veranda"))),
+            state_hash([0; 32], threads, &ana, None),
+        ];
+        let mut all = others.to_vec();
+        all.push(base);
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn golden_hash() {
+        let people = BTreeMap::from([(MemberId::new([1; 32]), person("Ana", Some("radio")))]);
+        let threads = [(EntryId::new([1; 32]), [2; 32])];
+        let hash = state_hash([7; 32], threads, &people, Some(&named("porch")));
+        assert_eq!(crate::id::base32(&hash)[..16], *"bc0g1edj3nca8dq6");
+    }
+}

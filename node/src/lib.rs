@@ -5,8 +5,16 @@
 
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod control;
 pub mod gossip;
 pub mod home;
+pub mod identity;
+pub mod import;
+pub mod join;
 pub mod lock;
+pub mod net;
+pub mod random;
+pub mod runtime;
 pub mod store;
+pub mod sync;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::value::Reaction;
+use super::value::{Help, Reaction};
 
 /// Where a text comes from.
 #[derive(Debug, Clone, Default, Args)]
@@ -42,9 +42,9 @@ pub struct AskArgs {
     /// What was tried already
     #[arg(long, value_name = "TEXT")]
     pub tried: Option<String>,
-    /// What would help
-    #[arg(long, value_name = "TEXT")]
-    pub helps: Option<String>,
+    /// What would help; may be given several times
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub helps: Vec<Help>,
 }
 
 /// `lanai note`
@@ -182,9 +182,6 @@ pub struct WithdrawArgs {
     /// The post, by any unique beginning of its id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Why, for others to read
-    #[arg(short = 'm', long = "message", value_name = "TEXT")]
-    pub reason: Option<String>,
     /// Do not ask whether to go on
     #[arg(short, long)]
     pub yes: bool,

@@ -26,6 +26,19 @@ pub enum Reaction {
     BeenThere,
 }
 
+/// What would help an asker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Help {
+    /// Facts
+    Facts,
+    /// A document or sample
+    Document,
+    /// Somebody to talk to
+    Talk,
+    /// Just to be heard
+    Heard,
+}
+
 /// When a ticket ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {

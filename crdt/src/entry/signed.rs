@@ -243,6 +243,11 @@ impl Verified {
         self.signed.signature.as_ref()
     }
 
+    /// Forgets that it was verified: to hand it to something that verifies by itself.
+    pub fn into_signed(self) -> Signed {
+        self.signed
+    }
+
     /// Whether `blob` is the payload that this header commits to.
     pub fn matches_payload(&self, blob: &[u8]) -> bool {
         blob.len() == self.signed.header.payload_len as usize

@@ -30,7 +30,7 @@ pub(super) enum Effect {
     Close(Node),
     Admit {
         ticket: Node,
-        record: SignedJoinRecord,
+        record: Box<SignedJoinRecord>,
     },
     Grant(MemberNo, Role),
     Epoch,
@@ -89,7 +89,7 @@ pub(super) fn judge(
                 ),
             };
             match ticket {
-                Ok(ticket) => Ok(Effect::Admit { ticket, record }),
+                Ok(ticket) => Ok(Effect::Admit { ticket, record: Box::new(record) }),
                 Err(reason) => Err(reason),
             }
         }

@@ -14,20 +14,20 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn new(entries: &'a [TalkEntry]) -> Entries<'a> {
+    pub(super) fn new(entries: &'a [TalkEntry]) -> Entries<'a> {
         let mut sorted: Vec<&TalkEntry> = entries.iter().collect();
         sorted.sort_by_key(|e| e.id);
         sorted.dedup_by_key(|e| e.id);
         let mut all = Entries { sorted, withdrawn: BTreeSet::new() };
-        // Rule 4: by the author member, of an ask, note or post in the thread that it names.
+        // Rule 4: by the author member, naming the same thread.
         all.withdrawn = all
             .sorted
             .iter()
             .filter(|w| w.body == Body::Withdraw)
             .filter_map(|w| {
                 let (thread, target) = (w.refs.first()?, all.get(w.refs.get(1)?)?);
-                let inside = target.id == *thread || target.refs.first() == Some(thread);
-                let own = target.member == w.member && may_be_post(&target.body);
+                let inside = target.refs.first().unwrap_or(&target.id) == thread;
+                let own = target.member == w.member && may_be_dropped(&target.body);
                 (inside && own).then_some(target.id)
             })
             .collect();
@@ -43,27 +43,57 @@ impl<'a> Entries<'a> {
         self.withdrawn.contains(id)
     }
 
-    /// Whether it opens a thread: an ask or a note, or something withdrawn that names nothing.
+    /// Whether it opens a thread. What is withdrawn is told apart by its refs alone, since its
+    /// payload may be gone.
     fn is_root(&self, e: &TalkEntry) -> bool {
-        match &e.body {
-            Body::Ask(_) | Body::Note(_) => e.refs.is_empty(),
-            Body::Unknown(_) => e.refs.is_empty() && self.is_withdrawn(&e.id),
-            _ => false,
-        }
+        let opens = matches!(e.body, Body::Ask(_) | Body::Note(_));
+        e.refs.is_empty() && (opens || self.is_withdrawn(&e.id))
     }
 
     /// Whether it is a post in the thread that it names.
     pub(super) fn is_post(&self, e: &TalkEntry) -> bool {
-        match &e.body {
-            Body::Post(_) => true,
-            Body::Unknown(_) => self.is_withdrawn(&e.id),
-            _ => false,
-        }
+        !e.refs.is_empty() && (matches!(e.body, Body::Post(_)) || self.is_withdrawn(&e.id))
     }
 }
 
-fn may_be_post(body: &Body) -> bool {
-    matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Unknown(_))
+/// The entries of one thread.
+pub(super) struct Group<'a> {
+    /// The copies of the root, ascending.
+    pub(super) roots: Vec<&'a TalkEntry>,
+    /// What names one of them, ascending.
+    pub(super) inside: Vec<&'a TalkEntry>,
+}
+
+impl<'a> Entries<'a> {
+    /// The threads whose root is here (rules 1, 2 and 4).
+    pub(super) fn groups(&self) -> Vec<Group<'a>> {
+        let mut by_key: BTreeMap<GroupKey, Vec<&TalkEntry>> = BTreeMap::new();
+        for root in self.sorted.iter().copied().filter(|e| self.is_root(e)) {
+            let key = origin_key(&root.body).filter(|_| !self.is_withdrawn(&root.id));
+            let key = key.map_or(GroupKey::Alone(root.id), GroupKey::Origin);
+            by_key.entry(key).or_default().push(root);
+        }
+        let mut groups: Vec<Group<'_>> =
+            by_key.into_values().map(|roots| Group { roots, inside: Vec::new() }).collect();
+        let group_of: BTreeMap<EntryId, usize> = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(n, g)| g.roots.iter().map(move |r| (r.id, n)))
+            .collect();
+        for entry in &self.sorted {
+            let group = entry.refs.first().and_then(|t| group_of.get(t));
+            if let Some(group) = group.and_then(|n| groups.get_mut(*n)) {
+                group.inside.push(entry);
+            }
+        }
+        groups
+    }
+}
+
+/// Whether its payload may be dropped once it is withdrawn, so that nobody can tell any more what it
+/// was: then it must not matter what it was.
+fn may_be_dropped(body: &Body) -> bool {
+    matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Edit(_) | Body::Unknown(_))
 }
 
 /// Which roots are one thread.
@@ -80,31 +110,8 @@ enum GroupKey {
 /// one of them. More than one thread comes back when such a root was withdrawn (rule 4).
 pub fn fold_threads(entries: &[TalkEntry]) -> Vec<Thread> {
     let all = Entries::new(entries);
-    let mut groups: BTreeMap<GroupKey, Vec<&TalkEntry>> = BTreeMap::new();
-    for root in all.sorted.iter().copied().filter(|e| all.is_root(e)) {
-        let key = origin_key(&root.body).filter(|_| !all.is_withdrawn(&root.id));
-        let key = key.map_or(GroupKey::Alone(root.id), GroupKey::Origin);
-        groups.entry(key).or_default().push(root);
-    }
-    let groups: Vec<Vec<&TalkEntry>> = groups.into_values().collect();
-    let mut group_of = BTreeMap::new();
-    for (n, roots) in groups.iter().enumerate() {
-        roots.iter().for_each(|r| {
-            group_of.insert(r.id, n);
-        });
-    }
-    let mut inside: Vec<Vec<&TalkEntry>> = vec![Vec::new(); groups.len()];
-    for entry in &all.sorted {
-        let group = entry.refs.first().and_then(|t| group_of.get(t));
-        if let Some(list) = group.and_then(|n| inside.get_mut(*n)) {
-            list.push(entry);
-        }
-    }
-    let mut threads: Vec<Thread> = groups
-        .iter()
-        .zip(&inside)
-        .filter_map(|(roots, inside)| fold_group(&all, roots, inside))
-        .collect();
+    let mut threads: Vec<Thread> =
+        all.groups().iter().filter_map(|group| fold_group(&all, group)).collect();
     threads.sort_by_key(|t| t.root);
     threads
 }
@@ -124,12 +131,12 @@ impl Thread {
     }
 }
 
-/// `roots` are the copies of one root, ascending; `inside` is what names one of them.
-fn fold_group(all: &Entries<'_>, roots: &[&TalkEntry], inside: &[&TalkEntry]) -> Option<Thread> {
+fn fold_group(all: &Entries<'_>, group: &Group<'_>) -> Option<Thread> {
+    let Group { roots, inside } = group;
     let root = roots.first()?;
     let live = !all.is_withdrawn(&root.id);
-    let posts = Posts::build(all, roots, inside).view(inside);
-    let (state, state_mark) = marks::state(roots, inside);
+    let posts = Posts::build(all, roots, inside).view(all, inside);
+    let (state, state_mark) = marks::States::of(roots, inside).current();
     let shown = posts.iter().filter(|p| !matches!(p.text, super::PostText::Withdrawn));
     let last_activity = shown.map(|p| p.sort_millis).max();
     let mut thread = Thread {

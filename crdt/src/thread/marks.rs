@@ -3,66 +3,110 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::TalkEntry;
-use super::supersede;
-use crate::id::EntryId;
+use super::supersede::{self, Superseding};
+use crate::id::{EntryId, MemberId};
 use crate::payload::{Body, Mark, Role, ThreadState};
 
-/// Whether the author of an entry speaks for the thread: wrote a copy of its root, or tends topics.
-fn speaks_for(roots: &[&TalkEntry], e: &TalkEntry) -> bool {
-    e.role >= Role::Lead || roots.iter().any(|r| r.member == e.member)
+/// Whether a member speaks for the thread: wrote a copy of its root, or tends topics.
+pub(super) fn speaks_for(roots: &[&TalkEntry], member: &MemberId, role: Role) -> bool {
+    role >= Role::Lead || roots.iter().any(|r| r.member == *member)
 }
 
-/// The state and the mark that set it. `inside` is ascending by id.
-pub(super) fn state(roots: &[&TalkEntry], inside: &[&TalkEntry]) -> (ThreadState, Option<EntryId>) {
-    struct Claim {
-        state: ThreadState,
-        entitled: bool,
+struct Claim {
+    state: ThreadState,
+    entitled: bool,
+}
+
+impl Claim {
+    /// An answer or a closing, which only those who speak for the thread can undo.
+    fn settles(&self) -> bool {
+        matches!(self.state, ThreadState::Answered | ThreadState::Closed)
     }
-    let mut claims = Vec::new();
-    let mut items: Vec<(EntryId, &[EntryId])> = Vec::new();
-    for e in inside {
-        let Body::Mark(Mark::State(state)) = e.body else { continue };
-        let about_thread = e.refs.get(1).is_some_and(|t| roots.iter().any(|r| r.id == *t));
-        let entitled = speaks_for(roots, e);
-        if about_thread && (entitled || state == ThreadState::Working) {
-            claims.push(Claim { state, entitled });
-            items.push((e.id, e.refs.get(2..).unwrap_or_default()));
+}
+
+/// The marks of state of one thread.
+pub(super) struct States<'a> {
+    claims: Vec<Claim>,
+    items: Vec<(EntryId, &'a [EntryId])>,
+    resolved: Superseding,
+}
+
+impl<'a> States<'a> {
+    /// `inside` is ascending by id.
+    pub(super) fn of(roots: &[&TalkEntry], inside: &[&'a TalkEntry]) -> States<'a> {
+        let mut claims: Vec<Claim> = Vec::new();
+        let mut items: Vec<(EntryId, &[EntryId])> = Vec::new();
+        for e in inside {
+            let Body::Mark(Mark::State(state)) = e.body else { continue };
+            let about_thread = e.refs.get(1).is_some_and(|t| roots.iter().any(|r| r.id == *t));
+            let entitled = speaks_for(roots, &e.member, e.role);
+            if about_thread && (entitled || state == ThreadState::Working) {
+                claims.push(Claim { state, entitled });
+                items.push((e.id, e.refs.get(2..).unwrap_or_default()));
+            }
         }
+        let may = |by: usize, what: usize| match (claims.get(by), claims.get(what)) {
+            (Some(by), Some(what)) => by.entitled || !what.settles(),
+            _ => false,
+        };
+        let resolved = supersede::resolve(&items, may);
+        States { claims, items, resolved }
     }
-    let settles = |at: usize| {
-        claims
-            .get(at)
-            .is_some_and(|c| matches!(c.state, ThreadState::Answered | ThreadState::Closed))
-    };
-    let entitled = |at: usize| claims.get(at).is_some_and(|c| c.entitled);
-    let resolved = supersede::resolve(&items, |by, what| entitled(by) || !settles(what));
-    let settled = resolved.unsuperseded().any(settles);
-    let current = resolved.current(&items, |at| entitled(at) || !settled);
-    current
-        .and_then(|at| Some((claims.get(at)?.state, Some(items.get(at)?.0))))
-        .unwrap_or((ThreadState::Open, None))
+
+    fn is_settled(&self) -> bool {
+        let mut left = self.resolved.unsuperseded().filter_map(|at| self.claims.get(at));
+        left.any(Claim::settles)
+    }
+
+    /// The state and the mark that set it.
+    pub(super) fn current(&self) -> (ThreadState, Option<EntryId>) {
+        let settled = self.is_settled();
+        let keep = |at: usize| self.claims.get(at).is_some_and(|c| c.entitled || !settled);
+        let current = self.resolved.current(&self.items, keep);
+        current
+            .and_then(|at| Some((self.claims.get(at)?.state, Some(self.items.get(at)?.0))))
+            .unwrap_or((ThreadState::Open, None))
+    }
+
+    /// What a new mark names, the greatest first; `None` if it would change nothing.
+    pub(super) fn to_supersede(&self, entitled: bool, state: ThreadState) -> Option<Vec<EntryId>> {
+        let may = entitled || state == ThreadState::Working && !self.is_settled();
+        may.then(|| self.resolved.heads(&self.items))
+    }
 }
 
-/// The posts that are part of the answer. `posts` leads from the id of any copy to its post; the
-/// root, which is the first, is never an answer to itself.
-pub(super) fn answers(
+/// Marks of posts as part of the answer, by post, each list ascending by id.
+pub(super) type AnswerMarks<'a> = BTreeMap<usize, Vec<(&'a TalkEntry, bool)>>;
+
+/// The marks that count. `posts` leads from the id of any copy to its post; the root, which is the
+/// first, is never an answer to itself.
+pub(super) fn answer_marks<'a>(
     roots: &[&TalkEntry],
-    inside: &[&TalkEntry],
+    inside: &[&'a TalkEntry],
     posts: &BTreeMap<EntryId, usize>,
-) -> BTreeSet<usize> {
-    let mut marks: BTreeMap<usize, Vec<(&TalkEntry, bool)>> = BTreeMap::new();
+) -> AnswerMarks<'a> {
+    let mut marks = AnswerMarks::new();
     for e in inside {
         let Body::Mark(Mark::Answer(part)) = e.body else { continue };
         let post = e.refs.get(1).and_then(|p| posts.get(p)).filter(|p| **p != 0);
         if let Some(post) = post
-            && speaks_for(roots, e)
+            && speaks_for(roots, &e.member, e.role)
         {
             marks.entry(*post).or_default().push((e, part));
         }
     }
-    let is_part = |marks: &Vec<(&TalkEntry, bool)>| {
-        let items: Vec<(EntryId, &[EntryId])> =
-            marks.iter().map(|(e, _)| (e.id, e.refs.get(2..).unwrap_or_default())).collect();
+    marks
+}
+
+/// The marks of one post as superseding sees them.
+pub(super) fn items<'a>(marks: &[(&'a TalkEntry, bool)]) -> Vec<(EntryId, &'a [EntryId])> {
+    marks.iter().map(|(e, _)| (e.id, e.refs.get(2..).unwrap_or_default())).collect()
+}
+
+/// The posts that are part of the answer.
+pub(super) fn answers(marks: AnswerMarks<'_>) -> BTreeSet<usize> {
+    let is_part = |marks: &[(&TalkEntry, bool)]| {
+        let items = items(marks);
         let current = supersede::resolve(&items, |_, _| true).current(&items, |_| true);
         current.and_then(|at| marks.get(at)).is_some_and(|(_, part)| *part)
     };

@@ -13,15 +13,16 @@
 //!    copy with the smallest id is *canonical* and gives the post its id and dates; the others are
 //!    aliases, and what refers to any of them refers to the post.
 //! 3. **Edits** are made by the author member of the copy they name. On each copy edits supersede
-//!    each other ([`supersede`](self) rules: current is what no other edit supersedes; several: the
-//!    greatest (supersede depth, id); all stay in the history). A post with several copies shows the
+//!    each other: current is what no other edit supersedes; several: the greatest (supersede depth,
+//!    id); all stay in the history. A post with several copies shows the
 //!    original as long as one importer left it alone, and the greatest edit once all have edited: no
 //!    member can change what another one's entry says.
 //! 4. **Withdrawals** are made by the author member of the copy, name the same thread as the copy
 //!    does, and are final. A withdrawn copy is a
 //!    tombstone: an author, a time and a place in the tree, and nothing of the payload, which nodes
 //!    may have dropped already. It folds with no other copy. A thread with a withdrawn root is a
-//!    thread of its own without title.
+//!    thread of its own without title. Whoever withdraws an edit gets a tombstone for it too: once
+//!    its payload is gone, nobody can tell that it was an edit.
 //! 5. **Tree.** A post hangs below the post that it answers. A post whose parent is not here hangs
 //!    below the root as an *orphan* until the parent comes; so does a post whose parent is in another
 //!    thread. With several copies, the first whose parent is here decides. Folding can make a loop
@@ -51,9 +52,11 @@ pub(crate) mod digest;
 mod fold;
 mod marks;
 mod posts;
+mod refs;
 pub(crate) mod supersede;
 
 pub use fold::{fold_thread, fold_threads};
+pub use refs::{RefsError, refs_for};
 
 const ORIGIN_CONTEXT: &str = "lanai v1 origin key";
 

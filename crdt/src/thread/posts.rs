@@ -169,15 +169,17 @@ impl<'a> Posts<'a> {
     }
 
     /// What a reader sees.
-    pub(super) fn view(self, inside: &[&TalkEntry]) -> Vec<PostView> {
+    pub(super) fn view(self, all: &Entries<'_>, inside: &[&TalkEntry]) -> Vec<PostView> {
         let mut edits: BTreeMap<EntryId, Vec<&TalkEntry>> = BTreeMap::new();
-        for e in inside.iter().filter(|e| matches!(e.body, Body::Edit(_))) {
+        for e in
+            inside.iter().filter(|e| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id))
+        {
             if let Some(target) = e.refs.get(1) {
                 edits.entry(*target).or_default().push(e);
             }
         }
         let mut reactions = self.reactions(inside);
-        let answers = marks::answers(self.roots(), inside, &self.by_id);
+        let answers = marks::answers(self.answer_marks(inside));
         let id_of = |at: usize| self.drafts.get(at).and_then(Draft::canonical).map(|c| c.id);
         let mut views = Vec::with_capacity(self.drafts.len());
         for (at, depth) in self.order() {
@@ -218,8 +220,37 @@ impl<'a> Posts<'a> {
         views
     }
 
-    fn roots(&self) -> &[&'a TalkEntry] {
-        self.drafts.first().map_or(&[], |d| &d.copies)
+    /// The post that an id is a copy of.
+    pub(super) fn place(&self, id: &EntryId) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The copies of a post, ascending.
+    pub(super) fn copies(&self, at: usize) -> &[&'a TalkEntry] {
+        self.drafts.get(at).map_or(&[], |d| &d.copies)
+    }
+
+    /// The marks of posts as part of the answer.
+    pub(super) fn answer_marks<'e>(&self, inside: &[&'e TalkEntry]) -> marks::AnswerMarks<'e> {
+        marks::answer_marks(self.copies(ROOT), inside, &self.by_id)
+    }
+
+    /// A member's entries that make a reaction to a post, the newest first: what taking it back
+    /// names.
+    pub(super) fn own_reactions(
+        &self,
+        inside: &[&TalkEntry],
+        at: usize,
+        member: &MemberId,
+        wanted: &React,
+    ) -> Vec<EntryId> {
+        let mut own: Vec<(Hlc, EntryId)> = standing_reactions(inside)
+            .filter(|(e, reaction)| e.member == *member && *reaction == wanted.reaction)
+            .filter(|(e, _)| e.refs.get(1).and_then(|p| self.place(p)) == Some(at))
+            .map(|(e, _)| (e.time, e.id))
+            .collect();
+        own.sort_unstable_by(|a, b| b.cmp(a));
+        own.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Rule 7, for each post.
@@ -227,29 +258,31 @@ impl<'a> Posts<'a> {
         &self,
         inside: &[&TalkEntry],
     ) -> BTreeMap<usize, BTreeMap<Reaction, BTreeSet<MemberId>>> {
-        let reacts = || {
-            inside.iter().filter_map(|e| match &e.body {
-                Body::React(React { reaction, on }) => Some((e, *reaction, *on)),
-                _ => None,
-            })
-        };
-        let taken_back: BTreeSet<(EntryId, MemberId, Reaction)> = reacts()
-            .filter(|(_, _, on)| !on)
-            .flat_map(|(e, reaction, _)| {
-                e.refs.iter().skip(2).map(move |id| (*id, e.member, reaction))
-            })
-            .collect();
         let mut found: BTreeMap<usize, BTreeMap<Reaction, BTreeSet<MemberId>>> = BTreeMap::new();
-        for (e, reaction, _) in reacts().filter(|(_, _, on)| *on) {
-            let post = e.refs.get(1).and_then(|p| self.by_id.get(p));
-            if let Some(post) = post
-                && !taken_back.contains(&(e.id, e.member, reaction))
-            {
-                found.entry(*post).or_default().entry(reaction).or_default().insert(e.member);
+        for (e, reaction) in standing_reactions(inside) {
+            if let Some(post) = e.refs.get(1).and_then(|p| self.place(p)) {
+                found.entry(post).or_default().entry(reaction).or_default().insert(e.member);
             }
         }
         found
     }
+}
+
+/// The entries that make reactions, without those that their member took back.
+fn standing_reactions<'e>(
+    inside: &[&'e TalkEntry],
+) -> impl Iterator<Item = (&'e TalkEntry, Reaction)> {
+    let mut made = Vec::new();
+    let mut taken_back = BTreeSet::new();
+    for e in inside {
+        let Body::React(React { reaction, on }) = e.body else { continue };
+        if on {
+            made.push((*e, reaction));
+        } else {
+            taken_back.extend(e.refs.iter().skip(2).map(|id| (*id, e.member, reaction)));
+        }
+    }
+    made.into_iter().filter(move |(e, r)| !taken_back.contains(&(e.id, e.member, *r)))
 }
 
 /// Rule 3: the text shown, the original if there are edits, and the edits.

@@ -78,10 +78,23 @@ impl Superseding {
         self.superseded.iter().enumerate().filter(|(_, s)| !**s).map(|(at, _)| at)
     }
 
+    /// The ids of the entries that nothing supersedes, the greatest (depth, id) first: what a new
+    /// entry names.
+    pub(crate) fn heads(&self, items: &[(EntryId, &[EntryId])]) -> Vec<EntryId> {
+        let mut heads: Vec<usize> = self.unsuperseded().collect();
+        heads.sort_by_key(|at| std::cmp::Reverse(self.key(items, *at)));
+        heads.into_iter().filter_map(|at| items.get(at).map(|(id, _)| *id)).collect()
+    }
+
     /// What orders the history and decides among concurrent values.
     pub(crate) fn key(&self, items: &[(EntryId, &[EntryId])], at: usize) -> (u32, Option<EntryId>) {
         (self.depth.get(at).copied().unwrap_or(0), items.get(at).map(|(id, _)| *id))
     }
+}
+
+/// [`Superseding::heads`] of entries that may all supersede each other.
+pub(crate) fn unsuperseded(items: &[(EntryId, &[EntryId])]) -> Vec<EntryId> {
+    resolve(items, |_, _| true).heads(items)
 }
 
 #[cfg(test)]
@@ -108,6 +121,8 @@ mod tests {
         assert_eq!(current(&[(1, &[2]), (2, &[])]), Some(1));
         // A longer line of edits wins against a single one with a greater id.
         assert_eq!(current(&[(1, &[2]), (2, &[]), (9, &[])]), Some(1));
+        // Every step of the line adds depth.
+        assert_eq!(current(&[(3, &[]), (4, &[3]), (5, &[4]), (8, &[]), (9, &[8])]), Some(5));
         // Both branches superseded by a merge.
         assert_eq!(current(&[(1, &[]), (2, &[3, 9]), (3, &[1]), (9, &[1])]), Some(2));
         // What is not here is not superseded, and adds no depth.
@@ -118,6 +133,7 @@ mod tests {
     fn cycles_supersede_nothing() {
         assert_eq!(current(&[(1, &[2]), (2, &[1])]), Some(2));
         assert_eq!(current(&[(1, &[1])]), Some(1));
+        assert_eq!(current(&[(1, &[2, 3]), (2, &[1]), (3, &[])]), Some(3));
         assert_eq!(current(&[(1, &[2]), (2, &[1]), (3, &[2]), (4, &[])]), Some(4));
     }
 }

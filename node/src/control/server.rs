@@ -22,6 +22,8 @@ pub struct Incoming {
     pub request: Request,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Reply>,
+    /// Done when the answer is written: to be waited for by who ends the process.
+    pub delivered: oneshot::Receiver<()>,
 }
 
 /// Listens on `socket`, which only this user may open. The caller holds the home's lock, so a socket
@@ -53,12 +55,13 @@ pub fn listen(socket: &Path) -> std::io::Result<mpsc::Receiver<Incoming>> {
 async fn serve(stream: UnixStream, queue: mpsc::Sender<Incoming>) {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
+    let (written, delivered) = oneshot::channel();
     let mut limited = BufReader::new(read.take(MAX_REQUEST_BYTES as u64));
     let reply = match tokio::time::timeout(REQUEST_PATIENCE, limited.read_line(&mut line)).await {
         Ok(Ok(n)) if n > 0 => match serde_json::from_str(&line) {
             Ok(request) => {
                 let (reply, answer) = oneshot::channel();
-                if queue.send(Incoming { request, reply }).await.is_err() {
+                if queue.send(Incoming { request, reply, delivered }).await.is_err() {
                     return;
                 }
                 let Ok(reply) = answer.await else { return };
@@ -73,6 +76,8 @@ async fn serve(stream: UnixStream, queue: mpsc::Sender<Incoming>) {
         // A client that went away needs no answer.
         let _gone = write.write_all(text.as_bytes()).await;
     }
+    // Most answers are not waited for.
+    let _unheeded = written.send(());
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ use lanai_crdt::payload::PayloadError;
 use lanai_crdt::roster::{Reason, Roster};
 use lanai_crdt::seal::SealError;
 
+mod acts;
 mod append;
 mod backup;
 mod check;

@@ -2,3 +2,4 @@ mod laws;
 mod oracle;
 mod rules;
 mod scale;
+mod tickets;

@@ -1,0 +1,174 @@
+//! `lanai read`: a thread as a tree.
+//!
+//! What was shown on a terminal counts as read. What went into a pipe or out as JSON does not:
+//! nobody may have looked at it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lanai_crdt::id::EntryId;
+use lanai_crdt::thread::PostView;
+use lanai_node::store::ThreadView;
+use serde::Serialize;
+
+use super::Context;
+use crate::app::{App, People};
+use crate::args::ReadArgs;
+use crate::error::{CliError, Exit};
+use crate::layout::{Style, Text};
+use crate::view::tree::{self, Look};
+use crate::view::{Reading, shape};
+
+/// How often the store is asked whether something came. One indexed look-up each time.
+const POLL: Duration = Duration::from_millis(300);
+
+/// A post that came while following, as JSON on a line of its own.
+#[derive(Serialize)]
+struct Came {
+    post: shape::PostShape,
+}
+
+pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    let people = app.people()?;
+    let arrived = app.store().newest_arrival()?;
+    let spot = app.find_thread(&args.id)?;
+    let named = spot.post().id;
+    let focus = (named != spot.thread().root).then_some(named);
+    let view = spot.into_view();
+    let look = Look { flat: args.flat, history: args.history, focus };
+    let now_ms = (context.clock)();
+    let reading = Reading::of(&view, &people, now_ms);
+    let wanted = |post: &&PostView| !args.unread || view.unread.contains(&post.id);
+
+    if context.ui.is_json() {
+        let mut whole = shape::whole(&reading);
+        whole.posts.retain(|post| !args.unread || post.unread);
+        if args.follow {
+            context.ui.json_line("thread", &whole)?;
+            return Follow::new(&app, &view, args, arrived).run(context, look);
+        }
+        context.ui.json("thread", &whole)?;
+        return Ok(Exit::Done);
+    }
+
+    say_what_lacks(context, &view);
+    let mut posts: Vec<&PostView> = view.thread.posts.iter().filter(wanted).collect();
+    if posts.is_empty() {
+        context.ui.say("nothing new in it; without --unread all of it is shown");
+    } else {
+        if args.flat {
+            posts.sort_by_key(|post| (post.sort_millis, post.id));
+        }
+        if !args.follow {
+            context.ui.start_pager();
+        }
+        tree::heading(&mut context.ui, &reading)?;
+        tree::posts(&mut context.ui, &reading, posts, look)?;
+        context.ui.flush()?;
+    }
+    mark_read(context, &app, &view, args)?;
+    if args.follow {
+        return Follow::new(&app, &view, args, arrived).run(context, look);
+    }
+    Ok(Exit::Done)
+}
+
+fn mark_read(
+    context: &Context,
+    app: &App,
+    view: &ThreadView,
+    args: &ReadArgs,
+) -> Result<(), CliError> {
+    if context.ui.out_is_terminal()
+        && !context.ui.is_json()
+        && !args.keep_unread
+        && !view.unread.is_empty()
+    {
+        app.store().mark_read(&view.thread.root)?;
+    }
+    Ok(())
+}
+
+fn say_what_lacks(context: &mut Context, view: &ThreadView) {
+    let lacks = |count: u64, what: &str, brings: &str| {
+        let (noun, verb) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
+        Text::from(format!("{count} {noun} of this thread {verb} {what}; {brings}"))
+    };
+    if view.missing > 0 {
+        context.ui.warn(lacks(
+            view.missing,
+            "not here yet",
+            "`lanai sync` asks peers for the rest",
+        ));
+    }
+    if view.locked > 0 {
+        context.ui.warn(lacks(
+            view.locked,
+            "sealed under a key that is not here",
+            "the next sync brings it, if it is meant for this device",
+        ));
+    }
+}
+
+/// Showing posts as they come.
+struct Follow<'a> {
+    app: &'a App,
+    args: &'a ReadArgs,
+    root: EntryId,
+    shown: BTreeSet<EntryId>,
+    arrived: i64,
+}
+
+impl<'a> Follow<'a> {
+    fn new(app: &'a App, view: &ThreadView, args: &'a ReadArgs, arrived: i64) -> Self {
+        let shown = view.thread.posts.iter().flat_map(ids).collect();
+        Self { app, args, root: view.thread.root, shown, arrived }
+    }
+
+    /// Until Ctrl-C, or nobody reads any more.
+    fn run(mut self, context: &mut Context, look: Look) -> Result<Exit, CliError> {
+        if context.ui.out_is_terminal() {
+            context.ui.say(Text::styled(Style::Dim, "waiting for more; Ctrl-C ends"));
+        }
+        loop {
+            std::thread::sleep(POLL);
+            self.step(context, look)?;
+        }
+    }
+
+    /// Shows what came since the last time; how much that was.
+    fn step(&mut self, context: &mut Context, look: Look) -> Result<usize, CliError> {
+        let arrived = self.app.store().newest_arrival()?;
+        if arrived == self.arrived {
+            return Ok(0);
+        }
+        self.arrived = arrived;
+        let Some(view) = self.app.thread(&self.root)? else { return Ok(0) };
+        let is_new = |post: &&PostView| !ids(post).any(|id| self.shown.contains(&id));
+        let new: Vec<&PostView> = view.thread.posts.iter().filter(is_new).collect();
+        if new.is_empty() {
+            return Ok(0);
+        }
+        let people: People = self.app.people()?;
+        let reading = Reading::of(&view, &people, (context.clock)());
+        if context.ui.is_json() {
+            for post in &new {
+                context.ui.json_line("post", &Came { post: shape::post(post, &reading) })?;
+            }
+        } else {
+            // Without the tree above it a post has to say whom it answers.
+            let look = Look { flat: true, ..look };
+            tree::posts(&mut context.ui, &reading, new.iter().copied(), look)?;
+            context.ui.flush()?;
+            mark_read(context, self.app, &view, self.args)?;
+        }
+        let count = new.len();
+        self.shown.extend(view.thread.posts.iter().flat_map(ids));
+        Ok(count)
+    }
+}
+
+fn ids(post: &PostView) -> impl Iterator<Item = EntryId> + '_ {
+    std::iter::once(post.id).chain(post.aliases.iter().copied())
+}

@@ -1,0 +1,63 @@
+//! `lanai reply`: answers a thread or a post.
+
+use lanai_crdt::payload::{Body, Post, PostRole};
+use lanai_crdt::text::{clean_block, clean_line};
+use lanai_crdt::thread::{PostText, PostView};
+
+use super::{Context, publish};
+use crate::app::{App, People, Spot};
+use crate::args::ReplyArgs;
+use crate::compose::Template;
+use crate::error::{CliError, Exit};
+
+/// Lines of the post that is answered, shown below the scissors line.
+const QUOTED_LINES: usize = 200;
+
+pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    let people = app.people()?;
+    let spot = app.find_post(&args.id)?;
+    let post = spot.post();
+    let help = help(&spot, &people, args.outcome);
+    let purpose = format!("reply {}", post.id.short());
+    let template = Template { initial: "", help: &help };
+    let messages = &args.text.message;
+    let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
+    let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
+    let body = Body::Post(Post { role, text: written.text.clone(), origin: None });
+    let entry = app.about(&spot, &people, body);
+    let id = written.publish(context, &app, entry)?;
+    let said = if args.outcome { "outcome told" } else { "replied" };
+    publish::report(context, said, &id, &spot.thread().root)?;
+    Ok(Exit::Done)
+}
+
+fn help(spot: &Spot, people: &People, outcome: bool) -> String {
+    let post = spot.post();
+    let name = author(post, people);
+    let what = if outcome {
+        "You tell how it went: what you did, and with what result."
+    } else {
+        "You reply. Markdown is fine."
+    };
+    let title = clean_line(&spot.thread().title).into_owned();
+    let mut help = format!(
+        "{what}\nNothing from the line above on is published; an empty text publishes nothing.\n\n\
+         In \"{title}\", {name} wrote:\n"
+    );
+    if let PostText::Current(text) = &post.text {
+        for line in clean_block(text).lines().take(QUOTED_LINES) {
+            help.push_str("> ");
+            help.push_str(line);
+            help.push('\n');
+        }
+    }
+    help
+}
+
+fn author(post: &PostView, people: &People) -> String {
+    match &post.origin {
+        Some(origin) => clean_line(&origin.name).into_owned(),
+        None => people.shown(&post.author).to_plain(),
+    }
+}

@@ -1,0 +1,4 @@
+mod laws;
+mod refs;
+mod rules;
+mod testing;

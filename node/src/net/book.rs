@@ -1,0 +1,493 @@
+//! Whom to dial, where and when: pure bookkeeping, time is an argument.
+//!
+//! 1. Only members are dialled. Others that were discovered are kept so that they can be shown, and
+//!    dialled at once should they become members.
+//! 2. **The lower peer id dials.** Both sides follow the rule, so one connection comes up and not two.
+//!    The higher side waits [`Redial::higher_waits`] and then dials too: a network that carries
+//!    connections one way only still connects.
+//! 3. One attempt per peer at a time, each with all its addresses; few attempts at once over all peers,
+//!    those that waited longest first.
+//! 4. A node that is **alone** tries again every [`Redial::alone`], however often it failed. A node with
+//!    company backs off from [`Redial::first`], doubling, to [`Redial::last`].
+//! 5. A connection that did not live for [`STEADY`] counts as a failed attempt: a peer that accepts and
+//!    hangs up is not dialled in a tight loop.
+//! 6. When the network under us changed, all waiting ends.
+//! 7. Addresses per peer and strangers kept are bounded; the most recently useful stay.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::{Multiaddr, PeerId};
+
+use super::address::dialable;
+
+/// Addresses kept for one peer, of each kind (remembered, discovered).
+pub(super) const MAX_ADDRESSES: usize = 16;
+/// Peers kept that are not members.
+pub(super) const MAX_STRANGERS: usize = 512;
+/// A connection that lived this long ends the backing off.
+const STEADY: Duration = Duration::from_secs(10);
+/// The least pause between the end of an attempt and the next one.
+const BREATH: Duration = Duration::from_millis(300);
+
+/// The waiting times of redialling.
+#[derive(Debug, Clone)]
+pub struct Redial {
+    /// From one attempt's start to the next while no member is connected.
+    pub alone: Duration,
+    /// The same after the first failure while others are connected.
+    pub first: Duration,
+    /// The longest such wait.
+    pub last: Duration,
+    /// How long the higher peer id leaves dialling to the lower one.
+    pub higher_waits: Duration,
+    /// Attempts under way at once.
+    pub at_once: usize,
+}
+
+impl Default for Redial {
+    fn default() -> Self {
+        Self {
+            alone: Duration::from_secs(2),
+            first: Duration::from_secs(3),
+            last: Duration::from_secs(15),
+            higher_waits: Duration::from_secs(2),
+            at_once: 8,
+        }
+    }
+}
+
+/// What is known of one peer's whereabouts.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// Most recently useful first.
+    remembered: Vec<Multiaddr>,
+    discovered: Vec<Multiaddr>,
+    not_before: Option<Instant>,
+    last_start: Option<Instant>,
+    dialling: bool,
+    connected_since: Option<Instant>,
+    failures: u32,
+    last_error: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn addresses(&self) -> Vec<Multiaddr> {
+        let mut all = self.remembered.clone();
+        all.extend(self.discovered.iter().filter(|a| !self.remembered.contains(a)).cloned());
+        all
+    }
+
+    pub(super) fn is_discovered(&self) -> bool {
+        !self.discovered.is_empty()
+    }
+
+    pub(super) fn is_dialling(&self) -> bool {
+        self.dialling
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    fn wait(&self, redial: &Redial, alone: bool) -> Duration {
+        if alone || self.failures == 0 {
+            return redial.alone;
+        }
+        let doublings = self.failures.saturating_sub(1).min(16);
+        redial.first.saturating_mul(1 << doublings).min(redial.last)
+    }
+}
+
+/// The address book and dialling schedule. See the [module](self).
+#[derive(Debug)]
+pub(super) struct Book {
+    me: PeerId,
+    redial: Redial,
+    members: Arc<HashSet<PeerId>>,
+    peers: HashMap<PeerId, Entry>,
+}
+
+impl Book {
+    pub(super) fn new(me: PeerId, redial: Redial) -> Self {
+        Self { me, redial, members: Arc::default(), peers: HashMap::new() }
+    }
+
+    pub(super) fn peers(&self) -> impl Iterator<Item = (&PeerId, &Entry)> {
+        self.peers.iter()
+    }
+
+    pub(super) fn addresses(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        self.peers.get(peer).map(Entry::addresses).unwrap_or_default()
+    }
+
+    fn is_higher(&self, peer: &PeerId) -> bool {
+        self.me > *peer
+    }
+
+    /// Rule 2: when this side may start, if the reason to dial came up at `now`.
+    fn turn(&self, peer: &PeerId, now: Instant) -> Instant {
+        if self.is_higher(peer) { now + self.redial.higher_waits } else { now }
+    }
+
+    pub(super) fn set_members(&mut self, members: Arc<HashSet<PeerId>>, now: Instant) {
+        let old = std::mem::replace(&mut self.members, members);
+        let new: Vec<PeerId> = self.members.difference(&old).copied().collect();
+        for peer in new {
+            let turn = self.turn(&peer, now);
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.not_before = Some(turn);
+            }
+        }
+        self.trim(None);
+    }
+
+    /// Adds an address that somebody vouched for or that worked, in front of the others.
+    pub(super) fn remember(&mut self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
+        if peer == self.me {
+            return;
+        }
+        let turn = self.turn(&peer, now);
+        let entry = self.peers.entry(peer).or_default();
+        let mut is_new = false;
+        for address in addresses.iter().rev().filter_map(|a| dialable(a, Some(&peer))) {
+            is_new |= !entry.remembered.contains(&address);
+            entry.remembered.retain(|known| *known != address);
+            entry.remembered.insert(0, address);
+            entry.remembered.truncate(MAX_ADDRESSES);
+        }
+        if is_new {
+            entry.not_before = Some(turn);
+            entry.last_start = None;
+        }
+        self.trim(Some(peer));
+    }
+
+    /// Adds an address that was heard of on the local network. Returns whether it was new.
+    pub(super) fn discover(&mut self, peer: PeerId, address: &Multiaddr, now: Instant) -> bool {
+        let Some(address) = dialable(address, Some(&peer)) else { return false };
+        if peer == self.me {
+            return false;
+        }
+        let turn = self.turn(&peer, now);
+        let entry = self.peers.entry(peer).or_default();
+        if entry.discovered.contains(&address) {
+            return false;
+        }
+        entry.discovered.insert(0, address);
+        entry.discovered.truncate(MAX_ADDRESSES);
+        entry.not_before = Some(turn);
+        entry.last_start = None;
+        self.trim(Some(peer));
+        true
+    }
+
+    /// Drops a discovered address. Returns whether it was the peer's last discovered one.
+    pub(super) fn expire(&mut self, peer: &PeerId, address: &Multiaddr) -> bool {
+        let Some(address) = dialable(address, Some(peer)) else { return false };
+        let Some(entry) = self.peers.get_mut(peer) else { return false };
+        let before = entry.discovered.len();
+        entry.discovered.retain(|known| *known != address);
+        let was_last = before > 0 && entry.discovered.is_empty();
+        self.trim(None);
+        was_last
+    }
+
+    /// Drops an address where somebody else answered.
+    pub(super) fn disprove(&mut self, peer: &PeerId, address: &Multiaddr) {
+        let (address, _) = super::address::split_peer(address);
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.remembered.retain(|known| *known != address);
+            entry.discovered.retain(|known| *known != address);
+        }
+    }
+
+    /// Rule 7: strangers without an address go; if there are too many, others too, but not the one just
+    /// touched.
+    fn trim(&mut self, keep: Option<PeerId>) {
+        let members = &self.members;
+        self.peers.retain(|peer, entry| {
+            members.contains(peer)
+                || entry.connected_since.is_some()
+                || entry.dialling
+                || !(entry.discovered.is_empty() && entry.remembered.is_empty())
+        });
+        let strangers: Vec<PeerId> =
+            self.peers.keys().filter(|peer| !members.contains(peer)).copied().collect();
+        let surplus = strangers.len().saturating_sub(MAX_STRANGERS);
+        for peer in strangers.into_iter().filter(|peer| Some(*peer) != keep).take(surplus) {
+            self.peers.remove(&peer);
+        }
+    }
+
+    /// The members to dial now, with their addresses. They count as being dialled from here on; say
+    /// how it went with [`Book::failed`] or [`Book::connected`].
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        alone: bool,
+        is_connected: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let under_way = self.peers.values().filter(|entry| entry.dialling).count();
+        let room = self.redial.at_once.saturating_sub(under_way);
+        if room == 0 {
+            return Vec::new();
+        }
+        let mut due: Vec<(Option<Instant>, PeerId)> = self
+            .peers
+            .iter()
+            .filter(|(peer, entry)| {
+                self.members.contains(peer)
+                    && !entry.dialling
+                    && !(entry.remembered.is_empty() && entry.discovered.is_empty())
+                    && entry.not_before.is_none_or(|start| now >= start)
+                    && entry
+                        .last_start
+                        .is_none_or(|start| now >= start + entry.wait(&self.redial, alone))
+                    && !is_connected(peer)
+            })
+            .map(|(peer, entry)| (entry.last_start, *peer))
+            .collect();
+        due.sort();
+        due.truncate(room);
+        due.into_iter()
+            .filter_map(|(_, peer)| {
+                let entry = self.peers.get_mut(&peer)?;
+                entry.dialling = true;
+                entry.last_start = Some(now);
+                Some((peer, entry.addresses()))
+            })
+            .collect()
+    }
+
+    /// An attempt failed.
+    pub(super) fn failed(&mut self, peer: &PeerId, why: String, now: Instant) {
+        let higher = self.is_higher(peer);
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.dialling = false;
+            entry.failures = entry.failures.saturating_add(1);
+            entry.last_error = Some(why);
+            // The two sides must not go on in step, each meeting the other's attempt.
+            entry.not_before = Some(now + if higher { 2 * BREATH } else { BREATH });
+        }
+        self.trim(None);
+    }
+
+    /// A connection that carries what members exchange is up, at `address` if this side dialled.
+    pub(super) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: Instant) {
+        if let Some(address) = address {
+            self.remember(peer, std::slice::from_ref(address), now);
+        }
+        let entry = self.peers.entry(peer).or_default();
+        entry.dialling = false;
+        entry.last_error = None;
+        entry.connected_since.get_or_insert(now);
+    }
+
+    /// An attempt ended without a failure but without such a connection either.
+    pub(super) fn attempt_over(&mut self, peer: &PeerId) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.dialling = false;
+        }
+    }
+
+    /// The last such connection is gone.
+    pub(super) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
+        let turn = self.turn(peer, now);
+        if let Some(entry) = self.peers.get_mut(peer) {
+            let was_steady = entry
+                .connected_since
+                .take()
+                .is_some_and(|since| now.saturating_duration_since(since) >= STEADY);
+            if was_steady {
+                entry.failures = 0;
+                entry.last_start = None;
+            } else {
+                entry.failures = entry.failures.saturating_add(1);
+                entry.last_start = Some(now);
+            }
+            entry.not_before = Some(turn);
+        }
+        self.trim(None);
+    }
+
+    /// Ends a peer's waiting: there is a reason to believe that it can be reached now.
+    pub(super) fn hurry(&mut self, peer: &PeerId, not_before: Instant) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.failures = 0;
+            entry.last_start = None;
+            entry.not_before = Some(not_before);
+        }
+    }
+
+    /// Rule 6.
+    pub(super) fn network_changed(&mut self, now: Instant) {
+        let me = self.me;
+        for (peer, entry) in &mut self.peers {
+            entry.failures = 0;
+            entry.last_start = None;
+            let wait = if me > *peer { self.redial.higher_waits } else { Duration::ZERO };
+            entry.not_before = Some(now + wait);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: fn(&PeerId) -> bool = |_| false;
+
+    fn two_peers() -> (PeerId, PeerId) {
+        let (a, b) = (PeerId::random(), PeerId::random());
+        (a.min(b), a.max(b))
+    }
+
+    fn book(me: PeerId, member: PeerId, now: Instant) -> Book {
+        let mut book = Book::new(me, Redial::default());
+        book.set_members(Arc::new(HashSet::from([member])), now);
+        book
+    }
+
+    fn address(last: u16) -> Multiaddr {
+        format!("/ip4/10.0.0.{}/tcp/{}", last % 250 + 1, last + 1).parse().unwrap()
+    }
+
+    fn seconds(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn the_lower_id_dials_at_once_and_the_higher_later() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut lower = book(low, high, now);
+        assert!(lower.discover(high, &address(1), now));
+        assert_eq!(lower.due(now, true, NOBODY), vec![(high, vec![address(1)])]);
+
+        let mut higher = book(high, low, now);
+        assert!(higher.discover(low, &address(2), now));
+        assert!(higher.due(now + seconds(1), true, NOBODY).is_empty());
+        assert_eq!(higher.due(now + seconds(2), true, NOBODY).len(), 1);
+    }
+
+    #[test]
+    fn strangers_are_never_dialled_until_they_are_members() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = Book::new(low, Redial::default());
+        book.discover(high, &address(1), now);
+        assert!(book.due(now + seconds(100), true, NOBODY).is_empty());
+        book.set_members(Arc::new(HashSet::from([high])), now + seconds(100));
+        assert_eq!(book.due(now + seconds(100), true, NOBODY).len(), 1);
+    }
+
+    #[test]
+    fn one_attempt_at_a_time_and_none_while_connected() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        book.remember(high, &[address(1)], now);
+        assert!(book.due(now, true, |_| true).is_empty());
+        assert_eq!(book.due(now, true, NOBODY).len(), 1);
+        assert!(book.due(now + seconds(60), true, NOBODY).is_empty());
+    }
+
+    #[test]
+    fn alone_retries_steadily_and_in_company_backs_off() {
+        let (low, high) = two_peers();
+        let start = Instant::now();
+        let mut book = book(low, high, start);
+        book.remember(high, &[address(1)], start);
+        let mut waits = Vec::new();
+        let mut now = start;
+        for _ in 0..6 {
+            let attempt = now;
+            assert_eq!(book.due(now, false, NOBODY).len(), 1);
+            book.failed(&high, "refused".into(), now);
+            while book.due(now, false, NOBODY).is_empty() {
+                now += Duration::from_millis(100);
+            }
+            waits.push((now - attempt).as_secs());
+            book.attempt_over(&high);
+            // `due` moved the start of the attempt; the next round starts from a fresh one.
+            now += seconds(30);
+        }
+        assert_eq!(waits, [3, 6, 12, 15, 15, 15]);
+
+        let attempt = now;
+        assert_eq!(book.due(now, true, NOBODY).len(), 1);
+        book.failed(&high, "refused".into(), now);
+        while book.due(now, true, NOBODY).is_empty() {
+            now += Duration::from_millis(100);
+        }
+        assert_eq!((now - attempt).as_secs(), 2);
+    }
+
+    #[test]
+    fn a_connection_that_does_not_last_is_a_failure() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        book.remember(high, &[address(1)], now);
+        assert_eq!(book.due(now, false, NOBODY).len(), 1);
+        book.connected(high, Some(&address(1)), now);
+        book.disconnected(&high, now + seconds(1));
+        assert!(book.due(now + seconds(2), false, NOBODY).is_empty());
+        assert_eq!(book.due(now + seconds(4), false, NOBODY).len(), 1);
+
+        book.connected(high, None, now + seconds(5));
+        book.disconnected(&high, now + seconds(60));
+        assert_eq!(book.due(now + seconds(60), false, NOBODY).len(), 1);
+    }
+
+    #[test]
+    fn a_changed_network_ends_the_waiting() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        book.remember(high, &[address(1)], now);
+        for second in 0..5 {
+            book.due(now + seconds(second * 20), false, NOBODY);
+            book.failed(&high, "refused".into(), now + seconds(second * 20));
+        }
+        let later = now + seconds(81);
+        assert!(book.due(later, false, NOBODY).is_empty());
+        book.network_changed(later);
+        assert_eq!(book.due(later, false, NOBODY).len(), 1);
+    }
+
+    #[test]
+    fn addresses_and_strangers_are_bounded() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        for n in 0..100 {
+            book.remember(high, &[address(n)], now);
+            book.discover(high, &address(n + 100), now);
+        }
+        let known = book.addresses(&high);
+        assert_eq!(known.len(), 2 * MAX_ADDRESSES);
+        assert_eq!(known.first(), Some(&address(99)));
+        for _ in 0..MAX_STRANGERS + 50 {
+            book.discover(PeerId::random(), &address(1), now);
+        }
+        assert_eq!(book.peers().count(), MAX_STRANGERS + 1);
+        assert!(!book.addresses(&high).is_empty());
+    }
+
+    #[test]
+    fn an_address_where_another_answered_is_dropped() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        book.remember(high, &[address(1), address(2)], now);
+        book.disprove(&high, &address(1));
+        assert_eq!(book.addresses(&high), [address(2)]);
+    }
+}

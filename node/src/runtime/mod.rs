@@ -1,0 +1,44 @@
+//! The running node: the only place with `select!`, the wall clock and randomness.
+//!
+//! It joins the store, the network, live gossip, sync sessions and the control socket, and decides
+//! nothing that a pure module could decide. Its rules:
+//!
+//! 1. **Sync makes it true.** Every connected member's device is synced with: when it connects, every
+//!    [`SYNC_EVERY`], and at once when something came that it may not have. Between two devices the
+//!    one with the smaller key opens the regular sessions, so that two do not run side by side; either
+//!    may open one when it has a reason.
+//! 2. **Gossip makes it quick.** Own new entries are announced; what comes in goes to the store first
+//!    and is forwarded only if it was new and authentic.
+//! 3. What one peer brought, the others are offered: a session that received something makes the
+//!    sessions with all other peers due.
+//! 4. The command line writes to the same store. It wakes the node; the node also looks by itself
+//!    every [`LOOK_EVERY`], in case nobody could tell it.
+//! 5. Whoever asks to join is answered by `admit`; a bounded number at once.
+
+mod admit;
+mod joining;
+mod live;
+mod peers;
+mod session;
+mod state;
+
+pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
+pub use state::{Node, NodeOptions, RuntimeError, run};
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time between two regular sync sessions with one peer.
+pub const SYNC_EVERY: Duration = Duration::from_secs(20);
+/// How long the device with the greater key waits for the other to open the first session.
+pub const SYNC_COURTESY: Duration = Duration::from_secs(3);
+/// How often the store is looked at for what another process wrote.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a stop may take.
+pub const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Unix milliseconds by the wall clock; zero on a machine whose clock is before 1970.
+pub fn now_millis() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,377 @@
+//! Drives one sync session: the pure machine in `sync`, a stream, and the store.
+//!
+//! The machine says what it wants; here it is read from the stream, written to it, asked of the
+//! store (off the loop, since it blocks), and time is told. A session that ends in any way has
+//! lost nothing: whatever was acknowledged is committed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use lanai_crdt::id::{DeviceId, EntryId};
+use tokio::task::JoinHandle;
+
+use super::now_millis;
+use super::state::blocking;
+use crate::identity::Identity;
+use crate::net::NetStream;
+use crate::random::random_bytes;
+use crate::store::{self, Author, Source, Store, StoreError};
+use crate::sync::{
+    Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
+    StoredEntry, Summary, SyncItem,
+};
+
+/// Bytes read from the stream at once.
+const READ_BYTES: usize = 64 * 1024;
+/// How long a finished session may take to write what is left.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) struct SessionEnd {
+    /// With whom.
+    pub(super) device: DeviceId,
+    /// Whether this node opened it.
+    pub(super) opened: bool,
+    /// Entries or payloads that were new here.
+    pub(super) received: u64,
+    /// Entries that the peer has committed.
+    pub(super) sent: u64,
+    /// Bytes above the transport.
+    pub(super) bytes_in: u64,
+    /// Bytes above the transport.
+    pub(super) bytes_out: u64,
+    /// Entries refused, by reason.
+    pub(super) refused: BTreeMap<&'static str, u64>,
+    /// Whether class 0 entries came.
+    pub(super) roster_changed: bool,
+    /// Whether both now hold the same, or why it failed.
+    pub(super) result: Result<bool, String>,
+}
+
+impl SessionEnd {
+    /// A session that did not come about.
+    pub(super) fn failed(device: DeviceId, opened: bool, why: String) -> SessionEnd {
+        SessionEnd::of(device, opened, &Summary::default(), false, Err(why))
+    }
+
+    fn of(
+        device: DeviceId,
+        opened: bool,
+        summary: &Summary,
+        roster_changed: bool,
+        result: Result<bool, String>,
+    ) -> SessionEnd {
+        SessionEnd {
+            device,
+            opened,
+            received: summary.stored + summary.payloads,
+            sent: summary.confirmed,
+            bytes_in: summary.bytes_in,
+            bytes_out: summary.bytes_out,
+            refused: summary.refused.clone(),
+            roster_changed,
+            result,
+        }
+    }
+}
+
+/// Runs a session that this node opened.
+pub(super) async fn initiate(
+    store: Store,
+    identity: Arc<Identity>,
+    device: DeviceId,
+    stream: NetStream,
+) -> SessionEnd {
+    drive(store, identity, device, stream, Role::Initiator).await
+}
+
+/// Runs a session that the peer opened.
+pub(super) async fn respond(
+    store: Store,
+    identity: Arc<Identity>,
+    device: DeviceId,
+    stream: NetStream,
+) -> SessionEnd {
+    drive(store, identity, device, stream, Role::Responder).await
+}
+
+async fn drive(
+    store: Store,
+    identity: Arc<Identity>,
+    device: DeviceId,
+    stream: NetStream,
+    role: Role,
+) -> SessionEnd {
+    let opened = role == Role::Initiator;
+    let local = {
+        let store = store.clone();
+        blocking(move || local_state(&store)).await
+    };
+    let local = match local {
+        Ok(Ok(local)) => local,
+        Ok(Err(e)) => return SessionEnd::failed(device, opened, e.to_string()),
+        Err(e) => return SessionEnd::failed(device, opened, e.to_string()),
+    };
+    let config = Config::new(store.community());
+    let nonce = Nonce(random_bytes());
+    let started = Instant::now();
+    let session = Session::new(role, config, local, nonce, 0);
+    let mut driver = Driver {
+        session,
+        store,
+        identity,
+        device,
+        started,
+        queue: VecDeque::new(),
+        offset: 0,
+        query: None,
+        ingest: None,
+        last: None,
+        late: 0,
+        roster_changed: false,
+        end: None,
+    };
+    let result = driver.run(stream).await;
+    let mut end =
+        SessionEnd::of(device, opened, &driver.session.summary(), driver.roster_changed, result);
+    end.received += driver.late;
+    end
+}
+
+/// An answer of the store that goes back into the machine.
+enum Answer {
+    Items(Vec<SyncItem>),
+    WantedPayloads(Vec<EntryId>),
+    Loaded { entries: Vec<StoredEntry>, taken: usize },
+}
+
+type Work<T> = Option<JoinHandle<Result<T, StoreError>>>;
+
+struct Driver {
+    session: Session,
+    store: Store,
+    identity: Arc<Identity>,
+    device: DeviceId,
+    started: Instant,
+    queue: VecDeque<Vec<u8>>,
+    offset: usize,
+    query: Work<Answer>,
+    ingest: Work<(IngestReport, bool)>,
+    last: Option<Vec<Incoming>>,
+    late: u64,
+    roster_changed: bool,
+    end: Option<Result<bool, String>>,
+}
+
+/// Waits for work that may not be there; only polled when it is.
+async fn finished<T>(work: &mut Work<T>) -> Result<T, StoreError> {
+    let Some(handle) = work else { return std::future::pending().await };
+    let result = handle.await;
+    *work = None;
+    match result {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Internal("a task of the store ended")),
+    }
+}
+
+impl Driver {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn run(&mut self, stream: NetStream) -> Result<bool, String> {
+        let (mut read, mut write) = stream.split();
+        let mut buffer = vec![0; READ_BYTES];
+        self.feed(Input::Start);
+        let mut dirty = false;
+        while self.end.is_none() {
+            let deadline = self.session.deadline().unwrap_or(u64::MAX).saturating_sub(self.now());
+            let tick = tokio::time::sleep(Duration::from_millis(deadline.min(60_000)));
+            tokio::select! {
+                n = read.read(&mut buffer) => match n {
+                    Ok(0) | Err(_) => self.feed(Input::Eof),
+                    Ok(n) => {
+                        let bytes = buffer.get(..n).unwrap_or_default();
+                        let now = self.now();
+                        let outputs = self.session.handle(Input::Bytes(bytes), now);
+                        self.carry_out(outputs);
+                    }
+                },
+                n = push(&mut write, &self.queue, self.offset), if dirty || !self.queue.is_empty() => {
+                    match n {
+                        Ok(Pushed::Flushed) => dirty = false,
+                        Ok(Pushed::Wrote(0)) | Err(_) => self.feed(Input::Eof),
+                        Ok(Pushed::Wrote(n)) => {
+                            dirty = true;
+                            self.wrote(n);
+                            self.feed(Input::Sent(n));
+                        }
+                    }
+                },
+                answer = finished(&mut self.query), if self.query.is_some() => match answer {
+                    Ok(Answer::Items(items)) => self.feed(Input::Items(items)),
+                    Ok(Answer::WantedPayloads(ids)) => self.feed(Input::WantedPayloads(ids)),
+                    Ok(Answer::Loaded { entries, taken }) => {
+                        self.feed(Input::Loaded { entries, taken });
+                    }
+                    Err(e) => self.store_failed(&e),
+                },
+                report = finished(&mut self.ingest), if self.ingest.is_some() => match report {
+                    Ok((report, roster_changed)) => {
+                        self.roster_changed |= roster_changed;
+                        self.feed(Input::Ingested(report));
+                    }
+                    Err(e) => self.store_failed(&e),
+                },
+                () = tick => self.feed(Input::Tick),
+            }
+        }
+        // What came whole before the end is kept, and its entries are counted as received.
+        while self.ingest.is_some() {
+            if let Ok((report, roster_changed)) = finished(&mut self.ingest).await {
+                self.late += report.stored + report.payloads;
+                self.roster_changed |= roster_changed;
+            }
+            if let Some(batch) = self.last.take() {
+                self.commit(batch);
+            }
+        }
+        let rest = async {
+            while let Some(piece) = self.queue.pop_front() {
+                write.write_all(piece.get(self.offset..).unwrap_or_default()).await?;
+                self.offset = 0;
+            }
+            write.close().await
+        };
+        // The peer may have gone once it had all it wanted; what mattered was acknowledged before.
+        let _unsent = tokio::time::timeout(FLUSH_PATIENCE, rest).await;
+        self.end.take().unwrap_or(Ok(false))
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.offset += n;
+        if self.queue.front().is_some_and(|piece| self.offset >= piece.len()) {
+            self.queue.pop_front();
+            self.offset = 0;
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError) {
+        tracing::error!(device = %self.device, "sync: {error}");
+        self.feed(Input::StoreFailed);
+    }
+
+    fn commit(&mut self, batch: Vec<Incoming>) {
+        let (store, identity, device) = (self.store.clone(), self.identity.clone(), self.device);
+        self.ingest =
+            Some(tokio::task::spawn_blocking(move || take(&store, &identity, device, batch)));
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        let now = self.now();
+        let outputs = self.session.handle(input, now);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Send(bytes) => self.queue.push_back(bytes),
+                Output::Query(query) => {
+                    let store = self.store.clone();
+                    self.query = Some(tokio::task::spawn_blocking(move || ask(&store, query)));
+                }
+                Output::Ingest(batch) if self.ingest.is_none() => self.commit(batch),
+                // The last batch of a session that fails may come behind an open commit.
+                Output::Ingest(batch) => self.last = Some(batch),
+                Output::Done(summary) => self.end = Some(Ok(!summary.more)),
+                Output::Failed(error) => self.end = Some(Err(error.to_string())),
+            }
+        }
+    }
+}
+
+enum Pushed {
+    Wrote(usize),
+    Flushed,
+}
+
+/// Writes some of what waits, or flushes when nothing does. Loses nothing when dropped half-way.
+async fn push(
+    write: &mut (impl futures::AsyncWrite + Unpin),
+    queue: &VecDeque<Vec<u8>>,
+    offset: usize,
+) -> std::io::Result<Pushed> {
+    match queue.front() {
+        Some(piece) => {
+            write.write(piece.get(offset..).unwrap_or_default()).await.map(Pushed::Wrote)
+        }
+        None => write.flush().await.map(|()| Pushed::Flushed),
+    }
+}
+
+/// What this side holds, as the machine wants it.
+fn local_state(store: &Store) -> Result<LocalState, StoreError> {
+    let held = store.set_summary()?;
+    Ok(LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads))
+}
+
+fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {
+    match query {
+        Query::Items => {
+            let mut items: Vec<SyncItem> = store
+                .items()?
+                .items
+                .into_iter()
+                .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })
+                .collect();
+            items.sort_unstable();
+            Ok(Answer::Items(items))
+        }
+        Query::WantedPayloads { limit } => {
+            store.missing_payloads(limit).map(Answer::WantedPayloads)
+        }
+        Query::Load { ids, max_bytes } => {
+            let (entries, taken) = store.load(&ids, max_bytes)?;
+            let entries = entries
+                .into_iter()
+                .map(|e| StoredEntry { entry: e.verified, payload: e.payload })
+                .collect();
+            Ok(Answer::Loaded { entries, taken })
+        }
+    }
+}
+
+fn take(
+    store: &Store,
+    identity: &Identity,
+    device: DeviceId,
+    batch: Vec<Incoming>,
+) -> Result<(IngestReport, bool), StoreError> {
+    let batch: Vec<store::Incoming> = batch
+        .into_iter()
+        .map(|Incoming { signed, payload }| store::Incoming { signed, payload })
+        .collect();
+    let done = store.ingest(batch, &Source::Peer(device), now_millis())?;
+    if done.roster_changed {
+        store.open_seals(&author(identity), now_millis())?;
+    }
+    let refused: BTreeMap<&'static str, u64> =
+        done.refused_by_reason().into_iter().map(|(word, n)| (word, n as u64)).collect();
+    let report = IngestReport {
+        stored: done.new.len() as u64,
+        known: done.known as u64,
+        payloads: done.payloads.len() as u64,
+        waiting: done.waiting as u64,
+        refused,
+    };
+    Ok((report, done.roster_changed))
+}
+
+/// The keys of this device as the store wants them.
+pub(super) fn author(identity: &Identity) -> Author {
+    Author { device: identity.device.clone(), sealing: identity.sealing.clone() }
+}

@@ -1,0 +1,644 @@
+//! The node's loop.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lanai_crdt::id::{CommunityId, DeviceId};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::admit;
+use super::live::{self, LiveReport};
+use super::peers::Peers;
+use super::session::author;
+use super::session::{self, SessionEnd};
+use super::{LOOK_EVERY, STOP_PATIENCE, now_millis};
+use crate::control::{self, AbsentPeer, NodeStatus, PeerStatus, Reply, Request, SyncOutcome};
+use crate::gossip;
+use crate::home::Home;
+use crate::identity::Identity;
+use crate::join::MAX_CONCURRENT_JOINS;
+use crate::lock::{LockError, NodeLock};
+use crate::net::{
+    self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
+    Purpose, device_key_of, peer_id_of,
+};
+use crate::store::{Place, Store, StoreError};
+
+/// Inbound sessions at once, over all peers.
+const MAX_INBOUND_SESSIONS: usize = 16;
+
+/// How long a stopping node waits until its answer is written.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How a node is run.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Where everything is.
+    pub home: Home,
+    /// Where to listen.
+    pub listen: Vec<Multiaddr>,
+    /// Look for members with mDNS, and be found.
+    pub mdns: bool,
+    /// Addresses to connect to at the start.
+    pub dial: Vec<Multiaddr>,
+}
+
+/// Why a node did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Another node runs on this home.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The device key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
+    /// The network could not be set up.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The control socket could not be made.
+    #[error("control socket: {0}")]
+    Control(#[source] std::io::Error),
+    /// The home's socket place is not usable.
+    #[error(transparent)]
+    Home(#[from] crate::home::HomeError),
+    /// A task of the node died.
+    #[error("a part of the node failed: {0}")]
+    Task(String),
+}
+
+/// Somebody waits for a sync.
+#[derive(Debug)]
+struct SyncWaiter {
+    reply: oneshot::Sender<Reply>,
+    until: Instant,
+    since: Instant,
+    received_before: u64,
+    sent_before: u64,
+}
+
+/// The running node.
+#[derive(Debug)]
+pub struct Node {
+    store: Store,
+    identity: Arc<Identity>,
+    community: CommunityId,
+    topic: String,
+    net: NetHandle,
+    peers: Peers,
+    members: HashSet<PeerId>,
+    sessions: JoinSet<SessionEnd>,
+    inbound: usize,
+    joins: Arc<Semaphore>,
+    joined: mpsc::Sender<DeviceId>,
+    live: mpsc::Sender<live::LiveMessage>,
+    fold: Arc<Notify>,
+    waiters: Vec<SyncWaiter>,
+    seen_change: i64,
+    announced: i64,
+    started: Instant,
+    strangers: HashSet<PeerId>,
+    mdns: bool,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+/// Runs a node on a home until `stop` is done or the control socket says so.
+///
+/// # Errors
+/// [`RuntimeError`]; everything that was acknowledged is in the store whatever happens.
+pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result<(), RuntimeError> {
+    let _lock = NodeLock::acquire(&options.home.lock())?;
+    let identity = Arc::new(Identity::load(&options.home.device_key())?);
+    let store = blocking({
+        let home = options.home.clone();
+        move || Store::open(&Place::of_home(&home))
+    })
+    .await??;
+    let socket = options.home.prepare_socket()?;
+    let mut control = control::listen(&socket).map_err(RuntimeError::Control)?;
+
+    let mut config =
+        NetConfig::new(zeroize::Zeroizing::new(identity.device.to_bytes()), options.listen);
+    config.mdns = options.mdns;
+    let (net, mut events) = net::start(config)?;
+
+    let community = store.community();
+    let topic = gossip::topic(&community);
+    net.subscribe(&topic).await?;
+    let fold = Arc::new(Notify::new());
+    let folder = tokio::spawn(fold_loop(store.clone(), fold.clone()));
+    let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
+    let (joined, mut newcomers) = mpsc::channel(MAX_CONCURRENT_JOINS);
+
+    let mut node = Node {
+        peers: Peers::new(identity.device_id()),
+        community,
+        topic,
+        net,
+        members: HashSet::new(),
+        sessions: JoinSet::new(),
+        inbound: 0,
+        joins: Arc::new(Semaphore::new(MAX_CONCURRENT_JOINS)),
+        joined,
+        live,
+        fold,
+        waiters: Vec::new(),
+        seen_change: 0,
+        announced: blocking({
+            let store = store.clone();
+            move || store.newest_arrival()
+        })
+        .await??,
+        started: Instant::now(),
+        strangers: HashSet::new(),
+        mdns: options.mdns,
+        counters: BTreeMap::new(),
+        store,
+        identity,
+    };
+    node.roster_changed().await?;
+    node.remember_addresses().await?;
+    node.fold.notify_one();
+    for address in options.dial {
+        node.dial(address);
+    }
+    tracing::info!(community = %node.community, peer = %node.net.local_peer(), "node started");
+
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tokio::pin!(stop);
+    let result = loop {
+        let step = tokio::select! {
+            () = &mut stop => break Ok(()),
+            Some(event) = events.recv() => node.on_net(event).await,
+            Some(incoming) = control.recv() => match incoming.request {
+                Request::Stop => {
+                    // The asker may have gone away; the node stops all the same.
+                    let _gone = incoming.reply.send(Reply::Done);
+                    let _written = tokio::time::timeout(ANSWER_PATIENCE, incoming.delivered).await;
+                    break Ok(());
+                }
+                request => node.on_request(request, incoming.reply).await,
+            },
+            Some(end) = node.sessions.join_next() => match end {
+                Ok(end) => node.on_session_end(end).await,
+                Err(e) if e.is_panic() => {
+                    // Which peer it was is lost with the task; its regular time comes again.
+                    tracing::error!("a sync session failed: {e}");
+                    node.count("sessions panicked", 1);
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            },
+            Some(report) = live_reports.recv() => node.on_live(report).await,
+            Some(device) = newcomers.recv() => {
+                tracing::info!(%device, "admitted a newcomer");
+                node.on_own_write().await
+            }
+            _ = look.tick() => node.on_look().await,
+            else => break Err(RuntimeError::Task("the network ended".into())),
+        };
+        if let Err(e) = step {
+            tracing::error!("{e}");
+        }
+        node.open_due_sessions();
+    };
+    tracing::info!("node stops");
+    folder.abort();
+    let ending = async {
+        node.sessions.shutdown().await;
+        node.net.shutdown().await;
+    };
+    if tokio::time::timeout(STOP_PATIENCE, ending).await.is_err() {
+        tracing::warn!("stopped without waiting for the network any longer");
+    }
+    // It may be gone already; a left-over socket is replaced at the next start.
+    let _gone = std::fs::remove_file(&socket);
+    result
+}
+
+/// Runs blocking store work off the loop.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RuntimeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| RuntimeError::Task(e.to_string()))
+}
+
+/// Folds what ingest has left behind, in bounded batches, whenever it is told to.
+async fn fold_loop(store: Store, wake: Arc<Notify>) {
+    const BATCH: usize = 2_000;
+    loop {
+        wake.notified().await;
+        loop {
+            let store = store.clone();
+            match blocking(move || store.fold_pending(BATCH)).await {
+                Ok(Ok(progress)) if progress.left == 0 => break,
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => {
+                    tracing::error!("folding: {e}");
+                    break;
+                }
+                Err(e) => {
+                    tracing::error!("folding: {e}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Node {
+    fn count(&mut self, what: &'static str, n: u64) {
+        let counter = self.counters.entry(what).or_default();
+        *counter = counter.saturating_add(n);
+    }
+
+    async fn on_net(&mut self, event: NetEvent) -> Result<(), RuntimeError> {
+        let now = Instant::now();
+        match event {
+            NetEvent::Listening(address) => tracing::info!("listening on {address}"),
+            NetEvent::ListenExpired(address) => tracing::info!("no longer listening on {address}"),
+            NetEvent::Discovered { peer, addresses } => {
+                if self.members.contains(&peer) {
+                    self.remember(peer, &addresses).await?;
+                } else if self.strangers.len() < 1024 {
+                    self.strangers.insert(peer);
+                }
+            }
+            NetEvent::Expired { peer } => {
+                self.strangers.remove(&peer);
+            }
+            NetEvent::Connected { peer, member: true, address, outbound } => {
+                if let Some(device) = device_of(&peer) {
+                    tracing::info!(%device, %address, outbound, "connected");
+                    self.peers.connected(device, now);
+                    if outbound {
+                        self.remember(peer, &[address]).await?;
+                    }
+                }
+            }
+            NetEvent::Disconnected { peer, member: true } => {
+                if let Some(device) = device_of(&peer) {
+                    tracing::info!(%device, "disconnected");
+                    self.peers.disconnected(&device);
+                }
+            }
+            NetEvent::Addresses { peer, addresses } => self.remember(peer, &addresses).await?,
+            NetEvent::Gossip { message_id, source, topic, data } => {
+                let message = live::LiveMessage { message_id, source, data };
+                if topic != self.topic || self.live.try_send(message).is_err() {
+                    // Sync brings what gossip drops.
+                    self.count("gossip dropped, node behind", 1);
+                    if let Some(device) = device_of(&source) {
+                        self.peers.sync_soon(&device, now);
+                    }
+                }
+            }
+            NetEvent::SyncStream { peer, stream } => self.accept_session(peer, stream),
+            NetEvent::JoinStream { peer, stream } => self.accept_join(peer, stream),
+            NetEvent::NotAdmitted { peer } => {
+                if let Some(device) = device_of(&peer) {
+                    tracing::info!(%device, "does not know this device as a member yet");
+                }
+            }
+            NetEvent::Connected { member: false, .. }
+            | NetEvent::Disconnected { member: false, .. }
+            | NetEvent::DialFailed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn accept_session(&mut self, peer: PeerId, stream: NetStream) {
+        let Some(device) = device_of(&peer) else { return };
+        if self.inbound >= MAX_INBOUND_SESSIONS {
+            self.count("inbound sessions refused, too many", 1);
+            return;
+        }
+        self.inbound += 1;
+        let (store, identity) = (self.store.clone(), self.identity.clone());
+        self.sessions.spawn(session::respond(store, identity, device, stream));
+    }
+
+    fn accept_join(&mut self, peer: PeerId, stream: NetStream) {
+        let Some(device) = device_of(&peer) else { return };
+        let Ok(permit) = self.joins.clone().try_acquire_owned() else {
+            self.count("joins refused, too many at once", 1);
+            return;
+        };
+        let (store, identity, joined) =
+            (self.store.clone(), self.identity.clone(), self.joined.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            match admit::serve(store, identity, device, stream).await {
+                Ok(newcomer) => {
+                    // The loop is ending if nobody listens.
+                    let _ending = joined.send(newcomer).await;
+                }
+                Err(e) => tracing::info!(%device, "join: {e}"),
+            }
+        });
+    }
+
+    fn open_due_sessions(&mut self) {
+        for device in self.peers.take_due(Instant::now()) {
+            let Ok(peer) = peer_id_of(device.as_bytes()) else { continue };
+            let (store, identity, net) =
+                (self.store.clone(), self.identity.clone(), self.net.clone());
+            self.sessions.spawn(async move {
+                match net.open_sync(peer).await {
+                    Ok(stream) => session::initiate(store, identity, device, stream).await,
+                    Err(e) => SessionEnd::failed(device, true, e.to_string()),
+                }
+            });
+        }
+    }
+
+    async fn on_session_end(&mut self, end: SessionEnd) -> Result<(), RuntimeError> {
+        if !end.opened {
+            self.inbound = self.inbound.saturating_sub(1);
+        }
+        let now = Instant::now();
+        self.count("entries received", end.received);
+        self.count("entries sent", end.sent);
+        self.count("session bytes received", end.bytes_in);
+        self.count("session bytes sent", end.bytes_out);
+        for (reason, n) in &end.refused {
+            tracing::warn!(device = %end.device, "refused {n} entries: {reason}");
+            self.count("entries refused", *n);
+        }
+        if let Err(why) = &end.result {
+            tracing::info!(device = %end.device, "sync: {why}");
+        }
+        if end.received > 0 {
+            self.fold.notify_one();
+            self.peers.sync_others_soon(Some(&end.device), now);
+        }
+        self.peers.ended(&end.device, end.opened, end.result, now);
+        if end.roster_changed {
+            self.roster_changed().await?;
+        }
+        self.answer_waiters(now);
+        Ok(())
+    }
+
+    async fn on_live(&mut self, report: LiveReport) -> Result<(), RuntimeError> {
+        let now = Instant::now();
+        self.count("gossip entries new", report.new);
+        self.count("gossip messages refused", report.refused);
+        if report.new > 0 {
+            self.fold.notify_one();
+        }
+        for source in report.ask {
+            self.peers.sync_soon(&source, now);
+        }
+        if report.roster_changed {
+            self.roster_changed().await?;
+        }
+        Ok(())
+    }
+
+    /// Regular look: has another process written to the store? Has a waiter's time come?
+    async fn on_look(&mut self) -> Result<(), RuntimeError> {
+        let store = self.store.clone();
+        let change = blocking(move || store.newest_arrival()).await??;
+        if change != self.seen_change {
+            self.seen_change = change;
+            self.on_own_write().await?;
+        }
+        self.answer_waiters(Instant::now());
+        Ok(())
+    }
+
+    /// Announces own entries that have not been announced, by gossip if few, by sync if many.
+    async fn on_own_write(&mut self) -> Result<(), RuntimeError> {
+        let (store, after) = (self.store.clone(), self.announced);
+        let (newest, news) = blocking(move || -> Result<_, StoreError> {
+            let newest = store.newest_arrival()?;
+            let ids = store.own_since(after)?;
+            let few = ids.len() <= gossip::MAX_ANNOUNCED_AT_ONCE;
+            let entries = if few { Some(store.entries(&ids)?) } else { None };
+            Ok((newest, entries))
+        })
+        .await??;
+        self.announced = newest;
+        if news.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
+        self.fold.notify_one();
+        self.roster_changed().await?;
+        let mut all_announced = news.is_some();
+        for own in news.unwrap_or_default() {
+            let payload = own.payload.unwrap_or_default();
+            let message = gossip::encode(&own.verified, &payload);
+            let published = match message {
+                Some(message) => self.net.publish(&self.topic, message).await.is_ok(),
+                None => false,
+            };
+            all_announced &= published;
+        }
+        if !all_announced {
+            self.peers.sync_others_soon(None, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Tells the network who belongs, and opens seals that came for this device.
+    async fn roster_changed(&mut self) -> Result<(), RuntimeError> {
+        let (store, identity) = (self.store.clone(), self.identity.clone());
+        let roster = blocking(move || -> Result<_, StoreError> {
+            store.open_seals(&author(&identity), now_millis())?;
+            store.roster()
+        })
+        .await??;
+        let members: HashSet<PeerId> = roster
+            .members()
+            .filter(|m| !m.pending)
+            .flat_map(|m| &m.devices)
+            .filter_map(|d| peer_id_of(d.device.as_bytes()).ok())
+            .collect();
+        if members != self.members {
+            self.strangers.retain(|p| !members.contains(p));
+            self.members = members.clone();
+            self.net.set_members(members).await?;
+        }
+        Ok(())
+    }
+
+    async fn remember(&self, peer: PeerId, addresses: &[Multiaddr]) -> Result<(), RuntimeError> {
+        let Some(device) = device_of(&peer) else { return Ok(()) };
+        self.net.remember(peer, addresses.to_vec()).await?;
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let store = self.store.clone();
+        blocking(move || {
+            texts.iter().try_for_each(|text| store.remember_peer(&device, text, now_millis()))
+        })
+        .await??;
+        Ok(())
+    }
+
+    async fn remember_addresses(&self) -> Result<(), RuntimeError> {
+        let store = self.store.clone();
+        let mut book: BTreeMap<DeviceId, Vec<Multiaddr>> = BTreeMap::new();
+        for known in blocking(move || store.peers()).await?? {
+            book.entry(known.device).or_default().extend(known.address.parse().ok());
+        }
+        for (device, addresses) in book {
+            if let Ok(peer) = peer_id_of(device.as_bytes())
+                && peer != self.net.local_peer()
+            {
+                self.net.remember(peer, addresses).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dial(&self, address: Multiaddr) {
+        let net = self.net.clone();
+        tokio::spawn(async move {
+            if let Err(e) = net.dial(DialTarget::Address(address.clone()), Purpose::Member).await {
+                tracing::warn!("{address}: {e}");
+            }
+        });
+    }
+
+    async fn on_request(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<Reply>,
+    ) -> Result<(), RuntimeError> {
+        let answer = match request {
+            Request::Status => Reply::Status(self.status().await?),
+            Request::Wake => {
+                self.on_own_write().await?;
+                Reply::Done
+            }
+            Request::Dial { address } => match address.parse::<Multiaddr>() {
+                Ok(address) => {
+                    let net = self.net.clone();
+                    tokio::spawn(async move {
+                        let target = DialTarget::Address(address);
+                        let answer = match net.dial(target, Purpose::Member).await {
+                            Ok(_) => Reply::Done,
+                            Err(e) => Reply::Error { message: e.to_string() },
+                        };
+                        // The asker may have lost patience.
+                        let _gone = reply.send(answer);
+                    });
+                    return Ok(());
+                }
+                Err(e) => Reply::Error { message: format!("not an address: {e}") },
+            },
+            Request::Sync { wait_ms } => {
+                self.on_own_write().await?;
+                let now = Instant::now();
+                self.peers.sync_others_soon(None, now);
+                self.waiters.push(SyncWaiter {
+                    reply,
+                    since: now,
+                    until: now + Duration::from_millis(wait_ms),
+                    received_before: self.counter("entries received"),
+                    sent_before: self.counter("entries sent"),
+                });
+                return Ok(());
+            }
+            Request::Stop => Reply::Done,
+        };
+        // The asker may have gone away.
+        let _gone = reply.send(answer);
+        Ok(())
+    }
+
+    fn counter(&self, what: &str) -> u64 {
+        self.counters.get(what).copied().unwrap_or(0)
+    }
+
+    fn answer_waiters(&mut self, now: Instant) {
+        let devices = self.peers.devices();
+        let (mut waiting, waiters) = (Vec::new(), std::mem::take(&mut self.waiters));
+        for waiter in waiters {
+            let confirmed = devices
+                .iter()
+                .filter_map(|d| self.peers.get(d))
+                .filter(|p| p.in_sync && p.last_sync.is_some_and(|t| t >= waiter.since))
+                .count();
+            let all = !devices.is_empty() && confirmed == devices.len();
+            if !all && now < waiter.until {
+                waiting.push(waiter);
+                continue;
+            }
+            let errors = devices
+                .iter()
+                .filter_map(|d| Some((d, self.peers.get(d)?.last_error.as_ref()?)))
+                .map(|(d, e)| format!("{d}: {e}"))
+                .collect();
+            let outcome = SyncOutcome {
+                asked: devices.len(),
+                confirmed,
+                received: self.counter("entries received") - waiter.received_before,
+                sent: self.counter("entries sent") - waiter.sent_before,
+                errors,
+            };
+            // The asker may have gone away.
+            let _gone = waiter.reply.send(Reply::Synced(outcome));
+        }
+        self.waiters = waiting;
+    }
+
+    async fn status(&mut self) -> Result<NodeStatus, RuntimeError> {
+        let net = self.net.status().await?;
+        let own = net.peer;
+        let mut peers = Vec::new();
+        for device in self.peers.devices() {
+            let (Some(peer), Ok(id)) = (self.peers.get(&device), peer_id_of(device.as_bytes()))
+            else {
+                continue;
+            };
+            let connection = net.connections.iter().find(|c| c.peer == id && c.member);
+            peers.push(PeerStatus {
+                device: device.full(),
+                address: connection.map(|c| c.address.to_string()).unwrap_or_default(),
+                transport: connection
+                    .and_then(|c| c.transport)
+                    .map(|t| t.to_string())
+                    .unwrap_or_default(),
+                connected_s: connection.map_or(0, |c| c.age.as_secs()),
+                rtt_ms: connection.and_then(|c| c.round_trip).map(|d| d.as_secs_f64() * 1000.0),
+                last_sync_s: peer.last_sync.map(|t| t.elapsed().as_secs()),
+                in_sync: peer.in_sync,
+                last_error: peer.last_error.clone(),
+            });
+        }
+        let absent = net
+            .peers
+            .iter()
+            .filter(|p| p.member && !p.connected && p.peer != own)
+            .filter_map(|p| {
+                Some(AbsentPeer {
+                    device: device_of(&p.peer)?.full(),
+                    addresses: p.addresses.iter().map(ToString::to_string).collect(),
+                    last_error: p.last_error.clone(),
+                })
+            })
+            .collect();
+        Ok(NodeStatus {
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            listening: net.listening.iter().map(|a| format!("{a}/p2p/{own}")).collect(),
+            mdns: self.mdns,
+            mdns_problem: net.mdns_problem,
+            peers,
+            absent,
+            strangers: self.strangers.len(),
+            counters: self.counters.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
+        })
+    }
+}
+
+fn device_of(peer: &PeerId) -> Option<DeviceId> {
+    device_key_of(peer).map(DeviceId::new)
+}

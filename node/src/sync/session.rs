@@ -1,0 +1,671 @@
+//! The session itself: one state machine for both sides. See the module above for the protocol.
+
+use std::collections::VecDeque;
+
+use lanai_crdt::id::EntryId;
+
+use super::config::{
+    Config, MAX_IGNORED_BYTES, MAX_ROUNDS, MAX_SESSION_ENTRIES, MAX_UNSENT_BYTES, MAX_WANT_IDS,
+    MAX_WANTED_PAYLOADS, MAX_WRITE_BYTES, MIN_WINDOW_BYTES,
+};
+use super::digest::{Digest, Hello, LocalState, Nonce, community_check};
+use super::error::{ByeReason, SessionError, Severity};
+use super::event::{Input, Output, Query, Role, Summary};
+use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_frame};
+use super::incoming::{IngestReport, ReceiveError, Receiving};
+use super::outgoing::{Outgoing, order};
+use super::reconcile::{ItemSet, Reconciler, SyncItem};
+
+/// Bytes received that count as progress when no frame is whole yet: slow links live, and a peer
+/// that sends a byte now and then does not.
+const PROGRESS_BYTES: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waiting for HELLO.
+    Hello,
+    /// Waiting for DIGEST.
+    Digest,
+    /// Differences are being found.
+    Reconcile,
+    /// Entries flow.
+    Transfer,
+    Over,
+}
+
+/// One side of one session.
+#[derive(Debug)]
+pub struct Session {
+    role: Role,
+    config: Config,
+    state: LocalState,
+    nonce: Nonce,
+    phase: Phase,
+    started: bool,
+    drives: bool,
+    reader: FrameReader,
+    out: Vec<u8>,
+    outputs: Vec<Output>,
+    unsent: usize,
+    peer_nonce: Option<Nonce>,
+    peer_digest: Option<Digest>,
+    window: u64,
+    queries: VecDeque<Query>,
+    querying: bool,
+    items: ItemSet,
+    reconciler: Option<Reconciler>,
+    early: Option<Vec<u8>>,
+    have: Vec<EntryId>,
+    need: Vec<EntryId>,
+    wanted_payloads: Vec<EntryId>,
+    wants: VecDeque<Want>,
+    asked: [u64; 2],
+    peer_wants: Vec<EntryId>,
+    peer_wants_done: bool,
+    outgoing: Option<Outgoing>,
+    incoming: Receiving,
+    fin_sent: bool,
+    ignored_bytes: u64,
+    progress_at: u64,
+    progress_bytes: usize,
+    alive_at: u64,
+    summary: Summary,
+}
+
+impl Session {
+    /// A session over a stream that is authenticated and encrypted already. `nonce` must be fresh
+    /// random bytes.
+    pub fn new(role: Role, config: Config, state: LocalState, nonce: Nonce, now: u64) -> Session {
+        let incoming = Receiving::new(config.community, config.granted_window());
+        Session {
+            role,
+            config,
+            state,
+            nonce,
+            phase: Phase::Hello,
+            started: false,
+            drives: false,
+            reader: FrameReader::default(),
+            out: Vec::new(),
+            outputs: Vec::new(),
+            unsent: 0,
+            peer_nonce: None,
+            peer_digest: None,
+            window: 0,
+            queries: VecDeque::new(),
+            querying: false,
+            items: ItemSet::default(),
+            reconciler: None,
+            early: None,
+            have: Vec::new(),
+            need: Vec::new(),
+            wanted_payloads: Vec::new(),
+            wants: VecDeque::new(),
+            asked: [0; 2],
+            peer_wants: Vec::new(),
+            peer_wants_done: false,
+            outgoing: None,
+            incoming,
+            fin_sent: false,
+            ignored_bytes: 0,
+            progress_at: now,
+            progress_bytes: 0,
+            alive_at: now,
+            summary: Summary::default(),
+        }
+    }
+
+    /// What was done so far.
+    pub fn summary(&self) -> Summary {
+        let mut s = self.summary.clone();
+        if let Some(outgoing) = &self.outgoing {
+            let ack = outgoing.acked();
+            s.sent = outgoing.sent();
+            s.refused_by_peer = ack.refused;
+            s.unsendable = outgoing.unsendable();
+            s.confirmed = ack.through.saturating_sub(ack.refused);
+        }
+        s.received = self.incoming.done().through;
+        s.refused = self.incoming.refused().clone();
+        s.more |= self.incoming.fin().is_some_and(|f| f.more);
+        s.nothing_new = s.sent == 0 && s.received == 0;
+        s
+    }
+
+    /// Whether the last output has been given.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// The peer's digest, once it is known.
+    pub fn peer_digest(&self) -> Option<&Digest> {
+        self.peer_digest.as_ref()
+    }
+
+    /// When to give [`Input::Tick`], in the milliseconds of `now`; `None` when it is over.
+    pub fn deadline(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Over => None,
+            _ if self.is_busy() => Some(self.alive_at.saturating_add(self.config.keepalive_ms)),
+            _ => Some(self.progress_at.saturating_add(self.config.stall_ms)),
+        }
+    }
+
+    /// Bytes held on behalf of the peer: unfinished frames, unsent output, loaded and received
+    /// entries. The list of items and of ids is not counted: it is the store's size.
+    pub fn buffered(&self) -> u64 {
+        let bytes = self.reader.buffered() + self.unsent + self.early.as_ref().map_or(0, Vec::len);
+        let ids = 32 * self.peer_wants.len();
+        (bytes + ids) as u64
+            + self.incoming.buffered()
+            + self.outgoing.as_ref().map_or(0, Outgoing::buffered)
+    }
+
+    /// Takes one input and says what to do. After [`Output::Done`] or [`Output::Failed`] every
+    /// input is without effect. `now` is in milliseconds, of any clock that does not go back.
+    pub fn handle(&mut self, input: Input<'_>, now: u64) -> Vec<Output> {
+        if self.phase != Phase::Over
+            && let Err(error) = self.take(input, now)
+        {
+            self.fail(error);
+        }
+        self.pump(now);
+        self.flush();
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn fail(&mut self, error: SessionError) {
+        if error.severity() != Severity::Local {
+            let rest = self.incoming.take_rest();
+            if !rest.is_empty() {
+                self.outputs.push(Output::Ingest(rest));
+            }
+        }
+        if let Some(reason) = error.bye() {
+            put_frame(&mut self.out, FrameType::Bye, &[reason.number()]);
+        }
+        self.flush();
+        self.phase = Phase::Over;
+        self.outputs.push(Output::Failed(error));
+    }
+
+    /// A query or a commit is open: the next move is this side's.
+    fn is_busy(&self) -> bool {
+        self.querying || self.incoming.is_committing()
+    }
+
+    fn progress(&mut self, now: u64) {
+        self.progress_at = now;
+        self.progress_bytes = 0;
+    }
+
+    fn take(&mut self, input: Input<'_>, now: u64) -> Result<(), SessionError> {
+        match input {
+            Input::Start => {
+                if !std::mem::replace(&mut self.started, true) && self.role == Role::Initiator {
+                    self.greet();
+                }
+                self.progress(now);
+            }
+            Input::Bytes(mut bytes) => {
+                self.summary.bytes_in += bytes.len() as u64;
+                self.progress_bytes = self.progress_bytes.saturating_add(bytes.len());
+                if self.progress_bytes >= PROGRESS_BYTES {
+                    self.progress(now);
+                }
+                while let Some(frame) = self.reader.next(&mut bytes)? {
+                    self.frame(frame, now)?;
+                    if self.phase == Phase::Over {
+                        break;
+                    }
+                }
+            }
+            Input::Eof => return Err(SessionError::Cut),
+            Input::Sent(n) => {
+                self.unsent = self.unsent.saturating_sub(n);
+                if n > 0 {
+                    self.progress(now);
+                }
+            }
+            Input::Items(items) => {
+                self.answered("items", now, |q| matches!(q, Query::Items))?;
+                self.on_items(items)?;
+            }
+            Input::WantedPayloads(mut ids) => {
+                self.answered("payloads", now, |q| matches!(q, Query::WantedPayloads { .. }))?;
+                ids.truncate(MAX_WANTED_PAYLOADS);
+                self.wanted_payloads = ids;
+                if !self.drives {
+                    self.queue_wants(true);
+                }
+            }
+            Input::Loaded { entries, taken } => {
+                self.answered("entries", now, |q| matches!(q, Query::Load { .. }))?;
+                let ok = self.outgoing.as_mut().is_some_and(|o| o.on_loaded(entries, taken));
+                if !ok {
+                    return Err(SessionError::Driver("entries"));
+                }
+            }
+            Input::Ingested(report) => {
+                let ack = self.incoming.on_ingested(&report);
+                let ack = ack.ok_or(SessionError::Driver("a commit"))?;
+                let s = &mut self.summary;
+                s.stored += report.stored;
+                s.known += report.known;
+                s.waiting += report.waiting;
+                s.payloads += report.payloads;
+                put_frame(&mut self.out, FrameType::Ack, &ack.encode());
+                self.progress(now);
+            }
+            Input::StoreFailed => return Err(SessionError::Store),
+            Input::Tick => {
+                if self.is_busy() {
+                    if now >= self.alive_at.saturating_add(self.config.keepalive_ms) {
+                        self.alive_at = now;
+                        let ack = self.incoming.done();
+                        put_frame(&mut self.out, FrameType::Ack, &ack.encode());
+                    }
+                } else if now >= self.progress_at.saturating_add(self.config.stall_ms) {
+                    return Err(SessionError::Stalled);
+                }
+            }
+            Input::Stop => return Err(SessionError::Stopped),
+        }
+        Ok(())
+    }
+
+    /// Takes note of an answer, which must fit the open query.
+    fn answered(
+        &mut self,
+        what: &'static str,
+        now: u64,
+        fits: impl Fn(&Query) -> bool,
+    ) -> Result<(), SessionError> {
+        let open = self.querying && self.queries.front().is_some_and(fits);
+        if !open {
+            return Err(SessionError::Driver(what));
+        }
+        self.queries.pop_front();
+        self.querying = false;
+        self.progress(now);
+        Ok(())
+    }
+
+    fn greet(&mut self) {
+        let hello =
+            Hello::new(&self.config.community, self.nonce, self.config.granted_window()).encode();
+        put_frame(&mut self.out, FrameType::Hello, &hello);
+        put_frame(&mut self.out, FrameType::Digest, &self.state.digest(&self.nonce).encode());
+    }
+
+    fn frame(&mut self, frame: Frame, now: u64) -> Result<(), SessionError> {
+        use FrameType::*;
+        let body = &frame.body[..];
+        let kind = FrameType::from_number(frame.kind);
+        let Some(kind) = kind.filter(|k| !matches!(k, Front | Have | File)) else {
+            self.summary.ignored_frames += 1;
+            self.ignored_bytes += 4 + body.len() as u64;
+            return match self.ignored_bytes > MAX_IGNORED_BYTES {
+                true => Err(SessionError::TooMuchIgnored),
+                false => Ok(()),
+            };
+        };
+        self.progress(now);
+        if self.unsent + self.out.len() > MAX_UNSENT_BYTES {
+            return Err(SessionError::NotReading);
+        }
+        let bad = |error| SessionError::BadFrame { kind, error };
+        match (kind, self.phase) {
+            (Bye, _) => {
+                let reason = body.first().copied().unwrap_or(0);
+                Err(SessionError::PeerGaveUp(ByeReason::from_number(reason)))
+            }
+            (Hello, Phase::Hello) => {
+                self.on_hello(super::digest::Hello::decode(body).map_err(bad)?)
+            }
+            (Digest, Phase::Digest) => {
+                self.on_digest(super::digest::Digest::decode(body).map_err(bad)?)
+            }
+            (Rb, Phase::Reconcile) => self.on_rb(frame.body),
+            (Want, Phase::Reconcile | Phase::Transfer) => {
+                self.on_want(super::frame::Want::decode(body).map_err(bad)?)
+            }
+            (Skip, Phase::Transfer) => {
+                let [entries, payloads] = self.asked;
+                let skip = super::frame::Skip::decode(body, entries, payloads).map_err(bad)?;
+                self.summary.unserved += skip.places.len() as u64;
+                match self.summary.unserved > entries + payloads {
+                    true => Err(SessionError::Unexpected(Skip)),
+                    false => Ok(()),
+                }
+            }
+            (Seg, Phase::Transfer) => self.incoming.on_seg(body).map_err(|e| receive(kind, e)),
+            (Pay, Phase::Transfer) => self.incoming.on_pay(body).map_err(|e| receive(kind, e)),
+            (Fin, Phase::Transfer) => {
+                let fin = super::frame::Fin::decode(body).map_err(bad)?;
+                self.incoming.on_fin(fin).map_err(|e| receive(kind, e))
+            }
+            (Ack, Phase::Reconcile | Phase::Transfer) => {
+                self.on_ack(super::frame::Ack::decode(body).map_err(bad)?)
+            }
+            _ => Err(SessionError::Unexpected(kind)),
+        }
+    }
+
+    fn on_hello(&mut self, hello: Hello) -> Result<(), SessionError> {
+        if hello.common_version().is_none() {
+            let (min, max) = (hello.version_min, hello.version_max);
+            return Err(SessionError::Version { min, max });
+        }
+        if hello.nonce == self.nonce {
+            return Err(SessionError::Reflected);
+        }
+        if hello.check != community_check(&self.config.community, &hello.nonce) {
+            return Err(SessionError::OtherCommunity);
+        }
+        if hello.window < MIN_WINDOW_BYTES {
+            return Err(SessionError::WindowTooSmall(hello.window));
+        }
+        self.peer_nonce = Some(hello.nonce);
+        self.window = hello.window;
+        self.phase = Phase::Digest;
+        Ok(())
+    }
+
+    fn on_digest(&mut self, theirs: Digest) -> Result<(), SessionError> {
+        let nonce = self.peer_nonce.ok_or(SessionError::Unexpected(FrameType::Digest))?;
+        let mine = self.state.digest(&nonce);
+        if self.role == Role::Responder {
+            self.greet();
+        }
+        self.peer_digest = Some(theirs);
+        self.summary.peer_entries = theirs.entries;
+        if mine.settles(&theirs) {
+            self.finish();
+            return Ok(());
+        }
+        self.phase = Phase::Reconcile;
+        self.drives = match mine.entries.cmp(&theirs.entries) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => self.role == Role::Initiator,
+        };
+        // The driver always ends its wants; the other side has some only if it said so.
+        self.peer_wants_done = self.drives && !theirs.wants_payloads;
+        self.outgoing = Some(Outgoing::new(self.config.community, self.window));
+        if self.state.wants_payloads() {
+            self.queries.push_back(Query::WantedPayloads { limit: MAX_WANTED_PAYLOADS });
+        }
+        self.queries.push_back(Query::Items);
+        Ok(())
+    }
+
+    fn on_items(&mut self, items: Vec<SyncItem>) -> Result<(), SessionError> {
+        self.items = ItemSet::new(items);
+        if self.drives {
+            let (reconciler, first) = Reconciler::drive(self.items.clone(), &self.nonce)?;
+            self.reconciler = Some(reconciler);
+            self.send_rb(&first);
+            return Ok(());
+        }
+        self.reconciler = Some(Reconciler::answering(self.items.clone())?);
+        match self.early.take() {
+            Some(message) => self.on_rb(message),
+            None => Ok(()),
+        }
+    }
+
+    fn send_rb(&mut self, message: &[u8]) {
+        self.summary.rounds += 1;
+        put_frame(&mut self.out, FrameType::Rb, message);
+    }
+
+    fn on_rb(&mut self, message: Vec<u8>) -> Result<(), SessionError> {
+        let Some(reconciler) = &mut self.reconciler else {
+            // The driver may be quicker than this side's store, by one message.
+            if self.drives || self.early.is_some() {
+                return Err(SessionError::Unexpected(FrameType::Rb));
+            }
+            self.early = Some(message);
+            return Ok(());
+        };
+        if !self.drives {
+            let answer = reconciler.answer(&message)?;
+            if self.summary.rounds == MAX_ROUNDS {
+                return Err(SessionError::TooManyRounds);
+            }
+            self.send_rb(&answer);
+            return Ok(());
+        }
+        let learnt = reconciler.learn(&message)?;
+        self.have.extend(learnt.have);
+        self.need.extend(learnt.need);
+        let slack = 10_000;
+        let peer_entries = usize::try_from(self.summary.peer_entries).unwrap_or(usize::MAX);
+        if self.have.len() > self.items.len().saturating_mul(2).saturating_add(slack)
+            || self.need.len() > peer_entries.saturating_mul(2).saturating_add(slack)
+        {
+            return Err(SessionError::TooManyDifferences);
+        }
+        let enough = self.summary.rounds == MAX_ROUNDS || self.need.len() >= MAX_SESSION_ENTRIES;
+        match learnt.reply {
+            Some(next) if !enough => self.send_rb(&next),
+            reply => {
+                self.summary.more |= reply.is_some();
+                self.end_reconciliation();
+            }
+        }
+        Ok(())
+    }
+
+    /// The driver knows the differences.
+    fn end_reconciliation(&mut self) {
+        self.reconciler = None;
+        self.have.sort_unstable();
+        self.have.dedup();
+        self.need.sort_unstable();
+        self.need.dedup();
+        self.summary.more |= self.need.len() > MAX_SESSION_ENTRIES;
+        self.need.truncate(MAX_SESSION_ENTRIES);
+        self.queue_wants(false);
+        let have = std::mem::take(&mut self.have);
+        self.plan(&have);
+        self.phase = Phase::Transfer;
+    }
+
+    /// Queues what this side lacks: payloads, and for the driver entries.
+    fn queue_wants(&mut self, only_payloads: bool) {
+        let (need, payloads) =
+            (std::mem::take(&mut self.need), std::mem::take(&mut self.wanted_payloads));
+        self.asked = [need.len() as u64, payloads.len() as u64];
+        let frames = &mut self.wants;
+        for (payloads, ids) in [(true, &payloads), (false, &need)] {
+            for ids in ids.chunks(MAX_WANT_IDS) {
+                frames.push_back(Want { last: false, payloads, ids: ids.to_vec() });
+            }
+        }
+        match frames.back_mut() {
+            Some(frame) => frame.last = true,
+            None => frames.push_back(Want { last: true, payloads: only_payloads, ids: Vec::new() }),
+        }
+    }
+
+    fn plan(&mut self, wanted: &[EntryId]) -> Vec<bool> {
+        let plan = order(&self.items, wanted);
+        self.items = ItemSet::default();
+        self.summary.more |= plan.more;
+        let found = plan.found.clone();
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.set_plan(plan);
+        }
+        found
+    }
+
+    fn on_want(&mut self, want: Want) -> Result<(), SessionError> {
+        let Some(outgoing) = &mut self.outgoing else {
+            return Err(SessionError::Unexpected(FrameType::Want));
+        };
+        // The other side can only know what it lacks once this side has answered it.
+        let early = !self.drives && self.reconciler.is_none();
+        if early || self.peer_wants_done || (self.drives && !want.payloads) {
+            return Err(SessionError::Unexpected(FrameType::Want));
+        }
+        if want.payloads {
+            if outgoing.payloads_asked() + want.ids.len() as u64 > MAX_WANTED_PAYLOADS as u64 {
+                return Err(SessionError::TooManyWanted);
+            }
+            outgoing.want_payloads(&want.ids);
+        } else {
+            // Ids come from this side's own messages, so there cannot be more than items.
+            if self.peer_wants.len() + want.ids.len() > self.items.len() {
+                return Err(SessionError::TooManyWanted);
+            }
+            self.peer_wants.extend_from_slice(&want.ids);
+        }
+        self.peer_wants_done = want.last;
+        if want.last && !self.drives {
+            self.reconciler = None;
+            let wants = std::mem::take(&mut self.peer_wants);
+            let mut places: Vec<(EntryId, u64)> = wants.into_iter().zip(0..).collect();
+            places.sort_unstable();
+            places.dedup_by_key(|(id, _)| *id);
+            let ids: Vec<EntryId> = places.iter().map(|(id, _)| *id).collect();
+            let found = self.plan(&ids);
+            let missing = places.iter().zip(found).filter(|(_, found)| !found);
+            let mut missing: Vec<u64> = missing.map(|((_, place), _)| *place).collect();
+            missing.sort_unstable();
+            self.send_skip(false, missing);
+            self.phase = Phase::Transfer;
+        }
+        Ok(())
+    }
+
+    fn send_skip(&mut self, payloads: bool, places: Vec<u64>) {
+        // A place takes at most four bytes, so this many fit one frame.
+        for places in places.chunks(MAX_WRITE_BYTES / 8) {
+            let skip = Skip { payloads, places: places.to_vec() };
+            put_frame(&mut self.out, FrameType::Skip, &skip.encode());
+        }
+    }
+
+    fn on_ack(&mut self, ack: Ack) -> Result<(), SessionError> {
+        let outgoing = self.outgoing.as_mut().ok_or(SessionError::BadAck)?;
+        outgoing.on_ack(ack).map_err(|_| SessionError::BadAck)
+    }
+
+    /// Does all that can be done now.
+    fn pump(&mut self, now: u64) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let was_busy = self.is_busy();
+        while let Some(batch) = self.incoming.take_batch(self.config.batch_entries) {
+            if !batch.is_empty() {
+                self.outputs.push(Output::Ingest(batch));
+                break;
+            }
+            if let Some(ack) = self.incoming.on_ingested(&IngestReport::default()) {
+                put_frame(&mut self.out, FrameType::Ack, &ack.encode());
+            }
+        }
+        while self.has_room()
+            && let Some(want) = self.wants.pop_front()
+        {
+            put_frame(&mut self.out, FrameType::Want, &want.encode());
+        }
+        if self.phase == Phase::Transfer {
+            self.send_entries();
+        }
+        if !self.querying
+            && let Some(query) = self.queries.front().cloned()
+        {
+            self.querying = true;
+            self.outputs.push(Output::Query(query));
+        }
+        if self.is_busy() && !was_busy {
+            self.alive_at = now;
+        }
+        if self.phase == Phase::Transfer && self.is_finished() {
+            self.finish();
+        }
+    }
+
+    /// Whether the transport keeps up with what it is given.
+    fn has_room(&self) -> bool {
+        self.unsent + self.out.len() <= self.config.high_water
+    }
+
+    fn send_entries(&mut self) {
+        while self.wants.is_empty()
+            && self.has_room()
+            && self.outgoing.as_mut().is_some_and(|o| o.send_group(&mut self.out))
+        {}
+        let Some(outgoing) = &mut self.outgoing else { return };
+        if self.queries.is_empty()
+            && let Some(ids) = outgoing.next_load(self.config.load_entries)
+        {
+            self.queries.push_back(Query::Load { ids, max_bytes: self.config.load_bytes });
+        }
+        let more_to_say = !self.wants.is_empty() || !outgoing.is_drained() || !self.peer_wants_done;
+        if more_to_say || self.fin_sent {
+            return;
+        }
+        let declined = outgoing.take_declined();
+        let fin = Fin { sent: outgoing.sent(), more: self.summary.more };
+        self.send_skip(true, declined);
+        put_frame(&mut self.out, FrameType::Fin, &fin.encode());
+        self.fin_sent = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn acked_ids(&self) -> &[EntryId] {
+        self.outgoing.as_ref().map_or(&[], Outgoing::acked_ids)
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        self.incoming.check_invariants();
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.check_invariants();
+        }
+        assert!(self.out.is_empty() && self.outputs.is_empty());
+        assert!(self.peer_wants.len() <= self.items.len());
+        let early = self.early.as_ref().map_or(0, Vec::len);
+        assert!(self.reader.buffered().max(early) <= super::config::MAX_BODY_BYTES);
+        let output = MAX_UNSENT_BYTES as u64 + self.window + self.config.high_water as u64;
+        assert!(self.unsent as u64 <= output, "{} unsent", self.unsent);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.fin_sent
+            && self.incoming.is_complete()
+            && self.outgoing.as_ref().is_some_and(Outgoing::is_acked)
+    }
+
+    /// All done.
+    fn finish(&mut self) {
+        self.flush();
+        self.phase = Phase::Over;
+        self.outputs.push(Output::Done(self.summary()));
+    }
+
+    /// Turns written frames into outputs.
+    fn flush(&mut self) {
+        for piece in self.out.chunks(MAX_WRITE_BYTES) {
+            self.unsent += piece.len();
+            self.summary.bytes_out += piece.len() as u64;
+            self.outputs.push(Output::Send(piece.to_vec()));
+        }
+        self.out.clear();
+    }
+}
+
+fn receive(kind: FrameType, error: ReceiveError) -> SessionError {
+    match error {
+        ReceiveError::Wire(error) => SessionError::BadFrame { kind, error },
+        ReceiveError::OverWindow => SessionError::OverWindow,
+        ReceiveError::TooMany => SessionError::TooManyEntries,
+        ReceiveError::AfterFin => SessionError::Unexpected(kind),
+        ReceiveError::BadFin => SessionError::BadFin,
+    }
+}

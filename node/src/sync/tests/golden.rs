@@ -1,0 +1,126 @@
+//! One frame of each type, byte for byte. A change here is a change of the protocol.
+
+use lanai_crdt::id::{CommunityId, EntryId};
+
+use super::world::{Author, Rng, Writing};
+use crate::sync::frame::put_frame;
+use crate::sync::*;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[track_caller]
+fn pin(kind: FrameType, body: &[u8], golden: &str) {
+    let mut out = Vec::new();
+    assert!(put_frame(&mut out, kind, body));
+    assert_eq!(hex(&out), golden.replace(char::is_whitespace, ""), "{kind:?}");
+}
+
+#[test]
+fn frames() {
+    let community = CommunityId::new([1; 32]);
+    let nonce = Nonce([2; 16]);
+    let ids: Vec<EntryId> = (3..6).map(|n| EntryId::new([n; 32])).collect();
+    pin(
+        FrameType::Hello,
+        &Hello::new(&community, nonce, 4 << 20).encode(),
+        "000027010101000202020202020202020202020202020295dc84d7d9e03a3727dd71e7a61c4d9680\
+         808002",
+    );
+    let state = LocalState::new([4; 32], 1000, ids.clone(), true, false);
+    pin(
+        FrameType::Digest,
+        &state.digest(&nonce).encode(),
+        "0000230201e807e964ba012545984266397935674d9c7be5071126d0b60c15980ff494e0ceedec",
+    );
+    let want = Want { last: true, payloads: true, ids: ids[..1].to_vec() };
+    pin(
+        FrameType::Want,
+        &want.encode(),
+        "00002107030303030303030303030303030303030303030303030303030303030303030303",
+    );
+    let skip = Skip { payloads: true, places: vec![0, 3, 200] };
+    pin(FrameType::Skip, &skip.encode(), "00000508010003c501");
+    pin(FrameType::Ack, &Ack { through: 1000, refused: 2 }.encode(), "0000030be80702");
+    pin(FrameType::Fin, &Fin { sent: 1000, more: true }.encode(), "0000030ce80701");
+    pin(FrameType::Bye, &[ByeReason::Stopping.number()], "0000010d06");
+    let items = |n: u8| {
+        ItemSet::new(
+            (0..n)
+                .map(|i| SyncItem {
+                    time: u64::from(i / 2),
+                    id: EntryId::new([i; 32]),
+                    lane: 0,
+                    roster: false,
+                })
+                .collect(),
+        )
+    };
+    let (_, list) = Reconciler::drive(items(2), &nonce).unwrap();
+    pin(
+        FrameType::Rb,
+        &list,
+        "00004504610000020200000000000000000000000000000000000000000000000000000000000000\
+         000101010101010101010101010101010101010101010101010101010101010101",
+    );
+    let (_, ranges) = Reconciler::drive(items(40), &nonce).unwrap();
+    pin(
+        FrameType::Rb,
+        &ranges,
+        "00013a0461010101011fd4247443c9440cb3c48c2885193719030001c07a25db62a65dc5477decb1\
+         0bf5f29302000107aa15a5c153b036e64b5d1a0b68a741020001c3b220cd2682a0d35c0d55f0690e\
+         b14a020001de7cc218a459caaf756d498e46da374902010d018ed01fbe9f7bb49a2428d0a5506462\
+         3802010f01078bc773005f176ba644460bd77f43d102011101c1d8d25dd3ad8c37678e17dfce54df\
+         610301150181070105163312922d5bfc9cc3e83169020117016db32635642a41b8167e4346e59ce8\
+         f2030001c5ea97532a7078c1121237efe2cdd66901011b01f9db84c614d7b852dd31aeb698c16fcb\
+         03011f01dedf7a877a7537cfa47e274e1db907be030001ae7c9ef229385914caf0ed24603ff16001\
+         01230100f1b56bab68bd0f599ba802e93db3510000010abd89c630593e209960de1432142251",
+    );
+}
+
+#[test]
+fn headers_and_payloads() {
+    let mut rng = Rng(1);
+    let (mut founder, mut other) = (Author::new(1), Author::new(2));
+    let world = founder.found(1_700_000_000_000);
+    let now = 1_700_000_060_000;
+    let mut post = |a: &mut Author, refs: Vec<EntryId>, class| {
+        a.write(&world, Writing { class, refs, payload: rng.bytes(4), now })
+    };
+    let joined = post(&mut other, vec![], 0);
+    let ask = post(&mut founder, vec![], 2);
+    let reply = post(&mut other, vec![ask.entry.id()], 2);
+    let again = post(&mut founder, vec![ask.entry.id(), reply.entry.id()], 2);
+
+    let mut seg = SegWriter::new(world.community);
+    let mut pay = PayWriter::default();
+    for (n, e) in [&world.genesis, &joined, &ask, &reply, &again].into_iter().enumerate() {
+        // The fourth goes without its payload and the first three with theirs.
+        let with_payload = n != 3;
+        seg.put(&e.entry, matches!(n, 0 | 1 | 3), with_payload).unwrap();
+        if with_payload {
+            assert!(pay.put(n as u64 + 300, e.payload.as_ref().unwrap()));
+        }
+    }
+    pin(
+        FrameType::Seg,
+        &seg.into_body(),
+        "00016b0533003a25f5730f12cee81783097e0c2a768d3abaca0809cd14f734fdd014c6ca3da60000\
+         000000000001000180c0d6fcf3c5011e779539fa36f5b8264202d213352971c1119dbad8190b2eb5\
+         15f77e8b113439755d2173c5d1920df882d40777b968baf30cac0cf77c9cdec65ce8b9da1ed1dd06\
+         0301e991c063cc4bab7fe25b08f1e5806fc07c3bb459bde5203f04047d1f4fd9d747000000000000\
+         0002000180d30e041002fcb61b68fcf7458c190f2447b5fbc183c33da38600497863d11aa4457276\
+         b918d3be529897fb2064dad750f7f79c834a097f3823dbc2e744cc10f93d76069008500000000707\
+         070707070707070707070707070704001501010104e2ea4ec8a521d6c1422efbe905655ebd348e50\
+         a2748e77901f164259d8c712a80102d4f0695ef961afb19da9a99fe89e8a9795929ade5017fc0081\
+         faf2b51d4ba6149ac5f4ee9d099effbdc52ab560443fee0eb2593a088c6b03cc0cd082bac0440c10\
+         00010104020302",
+    );
+    pin(
+        FrameType::Pay,
+        &pay.into_body(),
+        "00002f06ac02612067656e65736973207061796c6f616420696e2074686520636c65617200c1675e\
+         0b00b980a57501c08aa83b",
+    );
+}

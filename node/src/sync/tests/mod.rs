@@ -1,0 +1,9 @@
+//! Tests of whole sessions.
+
+mod codec;
+mod exchange;
+mod golden;
+mod hostile;
+mod pair;
+mod sim;
+mod world;
