@@ -110,9 +110,19 @@ impl App {
     ///
     /// Where nothing was set up, or the store cannot be opened.
     pub fn open(context: &mut Context) -> Result<Self, CliError> {
+        let app = Self::open_quietly(context)?;
+        tell_notices(&mut context.ui, &app.store)?;
+        Ok(app)
+    }
+
+    /// Opens the community of the home, for a command that tells notices in its own way.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was set up, or the store cannot be opened.
+    pub fn open_quietly(context: &Context) -> Result<Self, CliError> {
         let home = open_home(context)?;
         let store = Store::open(&Place::of_home(&home))?;
-        tell_notices(&mut context.ui, &store)?;
         Ok(Self { home, store })
     }
 

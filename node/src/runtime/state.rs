@@ -456,17 +456,22 @@ impl Node {
     /// Tells the network who belongs, and opens seals that came for this device.
     async fn roster_changed(&mut self) -> Result<(), RuntimeError> {
         let (store, identity) = (self.store.clone(), self.identity.clone());
-        let roster = blocking(move || -> Result<_, StoreError> {
+        let (roster, book) = blocking(move || -> Result<_, StoreError> {
             store.open_seals(&author(&identity), now_millis())?;
-            store.roster()
+            Ok((store.roster()?, store.peers()?))
         })
         .await??;
-        let members: HashSet<PeerId> = roster
+        let mut members: HashSet<PeerId> = roster
             .members()
             .filter(|m| !m.pending)
             .flat_map(|m| &m.devices)
             .filter_map(|d| peer_id_of(d.device.as_bytes()).ok())
             .collect();
+        if !roster.is_founded() {
+            // Somebody came back with keys and an address book. What those devices send proves
+            // itself: the community's id is the hash of its founding.
+            members.extend(book.iter().filter_map(|p| peer_id_of(p.device.as_bytes()).ok()));
+        }
         if members != self.members {
             self.strangers.retain(|p| !members.contains(p));
             self.members = members.clone();
