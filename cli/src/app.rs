@@ -84,7 +84,11 @@ pub fn wake(home: &Home) -> bool {
 pub fn tell_notices(ui: &mut Ui, store: &Store) -> Result<(), CliError> {
     let notices = store.notices()?;
     for notice in &notices {
-        ui.warn(Text::from(&notice.detail));
+        let mut text = Text::from(&notice.detail);
+        if matches!(notice.kind.as_str(), "copied" | "continued" | "restored") {
+            text = text.plain("; it goes on under a new log, and nothing is lost");
+        }
+        ui.warn(text);
     }
     match notices.last() {
         Some(last) => Ok(store.notices_shown(last.number)?),
@@ -106,9 +110,19 @@ impl App {
     ///
     /// Where nothing was set up, or the store cannot be opened.
     pub fn open(context: &mut Context) -> Result<Self, CliError> {
+        let app = Self::open_quietly(context)?;
+        tell_notices(&mut context.ui, &app.store)?;
+        Ok(app)
+    }
+
+    /// Opens the community of the home, for a command that tells notices in its own way.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was set up, or the store cannot be opened.
+    pub fn open_quietly(context: &Context) -> Result<Self, CliError> {
         let home = open_home(context)?;
         let store = Store::open(&Place::of_home(&home))?;
-        tell_notices(&mut context.ui, &store)?;
         Ok(Self { home, store })
     }
 
@@ -161,6 +175,16 @@ impl App {
         Ok(self.store.fold_pending(QUICK_FOLD)?.left)
     }
 
+    /// The secret keys that entries are written with.
+    ///
+    /// # Errors
+    ///
+    /// As for [`identity`].
+    pub fn author(&self) -> Result<Author, CliError> {
+        let Identity { device, sealing } = identity(&self.home)?;
+        Ok(Author { device, sealing })
+    }
+
     /// Writes entries by this device, wakes the node, and tells what the store has to tell. Gives
     /// their ids.
     ///
@@ -172,16 +196,24 @@ impl App {
         context: &mut Context,
         entries: Vec<NewEntry>,
     ) -> Result<Vec<EntryId>, CliError> {
-        let Identity { device, sealing } = identity(&self.home)?;
-        let author = Author { device, sealing };
-        let ids = self.store.append(&author, (context.clock)(), &mut OsRandom, entries)?;
+        let ids = self.store.append(&self.author()?, (context.clock)(), &mut OsRandom, entries)?;
+        self.written(context)?;
+        Ok(ids)
+    }
+
+    /// After something was written: wakes the node, and tells what the store has to tell.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn written(&self, context: &mut Context) -> Result<(), CliError> {
         tell_notices(&mut context.ui, &self.store)?;
         if wake(&self.home) {
             context.ui.detail("the node sends it out");
         } else {
             context.ui.detail("no node is running; `lanai node start` sends it out");
         }
-        Ok(ids)
+        Ok(())
     }
 
     /// Writes one entry by this device.

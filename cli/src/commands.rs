@@ -4,20 +4,39 @@ mod answer;
 mod ask;
 mod close;
 mod completion;
+mod config;
 mod edit;
 mod export;
 mod help;
+mod identity;
+mod import;
 mod inbox;
+mod init;
+mod invite;
+mod join;
+mod leave;
+#[cfg(test)]
+mod list_tests;
 mod man;
+mod member;
+mod node;
 mod note;
 mod paths;
+mod peers;
 mod profile;
 mod publish;
 mod react;
 mod read;
 mod reply;
 mod search;
+mod status;
+mod store;
+mod sync;
+#[cfg(test)]
+mod talk_tests;
 mod threads;
+mod ticket;
+mod up;
 #[cfg(test)]
 mod village;
 mod who;
@@ -93,22 +112,22 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),
 
+        Command::Import(command) => import::run(context, command),
         Command::Export(args) => export::run(context, args),
-        Command::Up(_)
-        | Command::Init(_)
-        | Command::Invite(_)
-        | Command::Join(_)
-        | Command::Leave(_)
-        | Command::Member(_)
-        | Command::Ticket(_)
-        | Command::Identity(_)
-        | Command::Status
-        | Command::Peers(_)
-        | Command::Sync(_)
-        | Command::Node(_)
-        | Command::Import(_)
-        | Command::Store(_)
-        | Command::Config(_) => Err(CliError::internal("this build has no such command")),
+        Command::Up(args) => up::run(context, args),
+        Command::Init(args) => init::run(context, args),
+        Command::Invite(args) => invite::run(context, args),
+        Command::Join(args) => join::run(context, args),
+        Command::Leave(args) => leave::run(context, args),
+        Command::Member(command) => member::run(context, command),
+        Command::Ticket(command) => ticket::run(context, command),
+        Command::Identity(command) => identity::run(context, command),
+        Command::Status => status::run(context),
+        Command::Peers(args) => peers::run(context, args),
+        Command::Sync(args) => sync::run(context, args),
+        Command::Node(command) => node::run(context, command),
+        Command::Store(command) => store::run(context, command),
+        Command::Config(command) => config::run(context, command),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 /// Every variable that is looked at, with what it does. `lanai help environment` prints this.
-pub const VARIABLES: [(&str, &str); 15] = [
+pub const VARIABLES: [(&str, &str); 17] = [
     ("LANAI_HOME", "the home directory, where everything is kept; --home goes before it"),
     ("LANAI_EDITOR", "the editor to write with, before VISUAL and EDITOR"),
     ("VISUAL", "the editor to write with"),
@@ -18,6 +18,8 @@ pub const VARIABLES: [(&str, &str); 15] = [
     ("TERM", "no colours and no pager, if it is dumb"),
     ("COLUMNS", "width of the terminal, where the terminal itself does not say"),
     ("PATH", "where editors are looked for"),
+    ("USER", "your name in a community, where you give no other"),
+    ("LOGNAME", "the same, where USER is not set"),
     ("LANAI_LOG", "what the node logs, as in lanai_node=debug"),
     ("LESSCHARSET", "set to utf-8 for less where it is not set"),
 ];

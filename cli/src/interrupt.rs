@@ -3,6 +3,9 @@
 //! Ctrl-C goes to every process in the foreground. While a pager or an editor runs, it is meant
 //! for that program; were `lanai` to die of it, the shell and the pager would fight for the
 //! keyboard. So it is held off for as long as a [`Hold`] lives. Afterwards it ends `lanai` again.
+//!
+//! A long work that wants to stop at a good place holds Ctrl-C off too, and asks
+//! [`Hold::interrupted`] whenever it could stop.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How many holds there are.
 static HOLDS: AtomicUsize = AtomicUsize::new(0);
+/// How often Ctrl-C came.
+static INTERRUPTS: AtomicUsize = AtomicUsize::new(0);
 /// Guards the start of the one thread that listens.
 static LISTENER: Once = Once::new();
 
@@ -19,7 +24,9 @@ const DIED_OF_INTERRUPT: i32 = 130;
 
 /// While one of these lives, Ctrl-C does not end the process.
 #[derive(Debug)]
-pub struct Hold(());
+pub struct Hold {
+    before: usize,
+}
 
 impl Hold {
     /// Holds Ctrl-C off. Where the system refuses to listen for it, nothing is held.
@@ -34,7 +41,13 @@ impl Hold {
                 let _ = started.recv();
             }
         });
-        Self(())
+        Self { before: INTERRUPTS.load(Ordering::SeqCst) }
+    }
+
+    /// Whether Ctrl-C came since this was made.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        INTERRUPTS.load(Ordering::SeqCst) != self.before
     }
 }
 
@@ -58,6 +71,7 @@ fn listen(ready: &std::sync::mpsc::SyncSender<()>) {
         let Ok(mut interrupts) = signal(SignalKind::interrupt()) else { return };
         let _ = ready.send(());
         while interrupts.recv().await.is_some() {
+            INTERRUPTS.fetch_add(1, Ordering::SeqCst);
             if HOLDS.load(Ordering::SeqCst) == 0 {
                 std::process::exit(DIED_OF_INTERRUPT);
             }

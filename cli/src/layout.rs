@@ -167,6 +167,13 @@ impl Text {
         out
     }
 
+    /// The line without the spaces at its end.
+    fn without_end(self) -> Self {
+        let mut line = Line { pieces: self.pieces, width: 0 };
+        line.trim_end();
+        line.into_text()
+    }
+
     fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.pieces.iter().flat_map(|(style, text)| {
             text.graphemes(true).flat_map(split_absurd).map(|text| Cell {
@@ -318,7 +325,12 @@ pub fn wrap(line: &Text, columns: Option<usize>, indent: &Indent) -> Vec<Text> {
         end_line(&mut current, &mut limit);
     }
     let indents = std::iter::once(&indent.first).chain(std::iter::repeat(&indent.rest));
-    indents.zip(lines).map(|(before, text)| before.clone().then(text.into_text())).collect()
+    let joined = |(before, text): (&Text, Line)| {
+        let empty = text.pieces.is_empty();
+        let line = before.clone().then(text.into_text());
+        if empty { line.without_end() } else { line }
+    };
+    indents.zip(lines).map(joined).collect()
 }
 
 /// The runs of spaces and of other things that a line consists of.
@@ -562,7 +574,7 @@ mod tests {
         let indent = Indent { first: "* ".into(), rest: "| ".into() };
         let lines = block("> was\r\n\r\n  is\n\n", Some(40), &indent);
         let shown: Vec<String> = lines.iter().map(|l| l.render(true)).collect();
-        assert_eq!(shown, ["* \u{1b}[2m> was\u{1b}[0m", "| ", "|   is"]);
+        assert_eq!(shown, ["* \u{1b}[2m> was\u{1b}[0m", "|", "|   is"]);
     }
 
     #[test]

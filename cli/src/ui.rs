@@ -199,6 +199,24 @@ impl Ui {
         Ok(self.out.to.flush()?)
     }
 
+    /// Waits for the pager, if there is one, so that hints and questions do not go into its screen.
+    /// Output can go on afterwards, without it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Self::flush).
+    pub fn end_pager(&mut self) -> Result<(), CliError> {
+        let flushed = self.flush();
+        if !self.paging {
+            return flushed;
+        }
+        // Dropping the pager waits for it.
+        self.out.to = Box::new(BufWriter::new(io::stdout()));
+        self.paging = false;
+        // Who leaves the pager early has seen enough of this, and not of what follows.
+        flushed.or_else(|error| if error.is_pipe_closed() { Ok(()) } else { Err(error) })
+    }
+
     /// The end of all output: writes out the rest and waits for the pager.
     ///
     /// # Errors

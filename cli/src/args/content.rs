@@ -71,7 +71,8 @@ pub enum ThreadState {
     /// Nobody has answered yet
     Open,
     /// Somebody is at it
-    Worked,
+    #[value(alias = "worked")]
+    Working,
     /// Answered
     Answered,
     /// Closed
@@ -174,7 +175,8 @@ pub struct EditArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lanai withdraw k3f9 -m \"named somebody who did not want it\"
+  lanai withdraw k3f9
+  lanai withdraw k3f9 --yes
 
 The post is hidden at once, and three days later its text is dropped on every honest node that
 has heard of it. What others have read or copied cannot be called back.")]
@@ -225,7 +227,7 @@ pub struct AnswerArgs {
 #[command(after_help = "\
 Examples:
   lanai close k3f9
-  lanai close k3f9 --state worked  somebody is at it
+  lanai close k3f9 --state working  somebody is at it
   lanai close k3f9 --reopen")]
 pub struct CloseArgs {
     /// The thread, by any unique beginning of its id

@@ -178,7 +178,7 @@ pub enum ConfigCommand {
     /// Print a setting
     #[command(after_help = "\
 Examples:
-  lanai config get listen.port")]
+  lanai config get port")]
     Get {
         /// Name of the setting
         #[arg(value_name = "KEY")]
@@ -187,7 +187,9 @@ Examples:
     /// Change a setting
     #[command(after_help = "\
 Examples:
-  lanai config set listen.port 4110")]
+  lanai config set port 4110
+  lanai config set mdns false
+  lanai config set dial \"192.168.4.20:4110 node.example:4110\"")]
     Set {
         /// Name of the setting
         #[arg(value_name = "KEY")]
@@ -199,7 +201,7 @@ Examples:
     /// Set back to what it is by itself
     #[command(after_help = "\
 Examples:
-  lanai config unset listen.port")]
+  lanai config unset port")]
     Unset {
         /// Name of the setting
         #[arg(value_name = "KEY")]

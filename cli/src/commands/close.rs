@@ -13,7 +13,7 @@ use crate::error::{CliError, Exit};
 pub(super) const fn state(word: args::ThreadState) -> ThreadState {
     match word {
         args::ThreadState::Open => ThreadState::Open,
-        args::ThreadState::Worked => ThreadState::Working,
+        args::ThreadState::Working => ThreadState::Working,
         args::ThreadState::Answered => ThreadState::Answered,
         args::ThreadState::Closed => ThreadState::Closed,
     }

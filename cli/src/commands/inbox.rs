@@ -167,6 +167,7 @@ fn text(
         }
     }
     let next = [&sorted.for_me, &sorted.my_threads, &sorted.rest].into_iter().flatten().next();
+    context.ui.end_pager()?;
     if let Some(next) = next {
         context.ui.hint(format!(
             "lanai read {} · lanai reply ID · lanai inbox --mark-read",

@@ -39,7 +39,11 @@ impl From<LockError> for CliError {
     fn from(error: LockError) -> CliError {
         let held = matches!(error, LockError::Held { .. });
         let error = CliError::failed(if held { "node-running" } else { "lock" }, error.to_string());
-        if held { error.hint("`lanai node stop` ends it, `lanai status` says how it is") } else { error }
+        if held {
+            error.hint("`lanai node stop` ends it, `lanai status` says how it is")
+        } else {
+            error
+        }
     }
 }
 
@@ -124,8 +128,12 @@ pub(super) fn settings(home: &Home, network: &NetworkArgs) -> Result<Config, Cli
         config.mdns = false;
     }
     if !network.dial.is_empty() {
-        let all: Vec<&str> =
-            network.dial.iter().map(String::as_str).chain(config.dial.iter().map(String::as_str)).collect();
+        let all: Vec<&str> = network
+            .dial
+            .iter()
+            .map(String::as_str)
+            .chain(config.dial.iter().map(String::as_str))
+            .collect();
         config.set("dial", &all.join(" "))?;
     }
     Ok(config)
@@ -218,7 +226,7 @@ pub(super) fn run_here(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::io("starting the node", &e))?;
+        .map_err(|e| CliError::io("start the node", &e))?;
     let result = runtime.block_on(async {
         let stop = stop_signal()?;
         runtime::run(options, stop).await.map_err(CliError::from)
@@ -231,9 +239,9 @@ pub(super) fn run_here(
 }
 
 /// Done when the process is asked to end, by Ctrl-C or the system.
-fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, CliError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let error = |e| CliError::io("listening for signals", &e);
+    let error = |e| CliError::io("listen for signals", &e);
     let mut terminate = signal(SignalKind::terminate()).map_err(error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(error)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(error)?;
@@ -260,7 +268,7 @@ pub(super) fn start(home: &Home, network: &NetworkArgs) -> Result<(NodeStatus, b
         .open(home.log())
         .map_err(|e| CliError::io(home.log().display(), &e))?;
     let from = log.metadata().map_or(0, |m| m.len());
-    let program = std::env::current_exe().map_err(|e| CliError::io("finding this program", &e))?;
+    let program = std::env::current_exe().map_err(|e| CliError::io("find this program", &e))?;
     let mut process = Process::new(program);
     process.arg("--home").arg(home.root()).args(["node", "run", "--background"]);
     for address in &network.listen {
@@ -283,7 +291,7 @@ pub(super) fn start(home: &Home, network: &NetworkArgs) -> Result<(NodeStatus, b
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
-        .map_err(|e| CliError::io("starting the node", &e))?;
+        .map_err(|e| CliError::io("start the node", &e))?;
     let begun = Instant::now();
     loop {
         if let Some(status) = status_of(home)? {
@@ -325,8 +333,11 @@ pub(super) fn stop(home: &Home) -> Result<bool, CliError> {
         }
         if begun.elapsed() > STOP_PATIENCE {
             let holder = NodeLock::holder(&home.lock()).unwrap_or_default();
-            return Err(CliError::failed("node-stop", format!("the node ({holder}) does not stop"))
-                .hint("`lanai node logs` shows what it does"));
+            return Err(CliError::failed(
+                "node-stop",
+                format!("the node ({holder}) does not stop"),
+            )
+            .hint("`lanai node logs` shows what it does"));
         }
         std::thread::sleep(LOOK);
     }

@@ -172,3 +172,52 @@ impl<'a> Follow<'a> {
 fn ids(post: &PostView) -> impl Iterator<Item = EntryId> + '_ {
     std::iter::once(post.id).chain(post.aliases.iter().copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::village::House;
+
+    fn args(id: &str) -> ReadArgs {
+        let id = id.to_owned();
+        let (flat, history, unread, keep_unread) = (false, false, false, false);
+        ReadArgs { id, follow: true, flat, history, unread, keep_unread }
+    }
+
+    #[test]
+    fn what_comes_while_following_is_shown_once() {
+        let ann = House::founder("Ann");
+        let bob = ann.neighbour("Bob");
+        let note = ann.note("N", "text");
+        bob.pull(&ann);
+        for (columns, json) in [(Some(80), false), (None, true)] {
+            let mut bench = ann.bench(columns, json);
+            let app = App::open(&mut bench.context).unwrap();
+            let args = args(&note.full());
+            let view = app.thread(&note).unwrap().unwrap();
+            let arrived = app.store().newest_arrival().unwrap();
+            let mut follow = Follow::new(&app, &view, &args, arrived);
+            let step = |follow: &mut Follow<'_>, bench: &mut crate::commands::testing::Bench| {
+                follow.step(&mut bench.context, Look::default()).unwrap()
+            };
+            assert_eq!(step(&mut follow, &mut bench), 0);
+            ann.note("Other", "not in this thread");
+            assert_eq!(step(&mut follow, &mut bench), 0);
+            bob.post([note], "It came.");
+            ann.pull(&bob);
+            assert_eq!(step(&mut follow, &mut bench), 1);
+            assert_eq!(step(&mut follow, &mut bench), 0);
+            let text = bench.out.text();
+            if json {
+                let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(value["kind"], "post");
+                assert_eq!(value["post"]["text"], "It came.");
+                assert_eq!(value["post"]["unread"], true);
+            } else {
+                assert!(text.contains("Bob to Ann ("), "{text}");
+                assert!(text.contains("It came."), "{text}");
+                assert!(app.thread(&note).unwrap().unwrap().unread.is_empty());
+            }
+        }
+    }
+}

@@ -67,6 +67,7 @@ pub(super) fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, CliE
         show(context, &people, hit, &words)?;
     }
     if hits.len() >= args.limit {
+        context.ui.end_pager()?;
         context.ui.hint(format!("these are the first {}; -n shows more", hits.len()));
     }
     Ok(Exit::Done)
@@ -130,7 +131,11 @@ fn show(
     let head = Text::styled(Style::Id, hit.post.short()).plain("  ").with(Style::Heading, title);
     context.ui.line(head)?;
     let indent = Indent::spaces(2);
-    let by = author(hit, people).with(Style::Dim, format!(", {when}"));
+    let mut by = author(hit, people);
+    if hit.origin.is_none() && people.me() == Some(hit.author) {
+        by.push(Style::Dim, " (you)");
+    }
+    let by = by.with(Style::Dim, format!(", {when}"));
     context.ui.indented(by, &indent)?;
     context.ui.indented(highlighted(&hit.snippet, words), &indent)
 }
@@ -138,7 +143,7 @@ fn show(
 fn author(hit: &SearchHit, people: &People) -> Text {
     match &hit.origin {
         Some(name) => Text::styled(Style::Name, name),
-        None => people.shown_to_me(&hit.author),
+        None => people.shown(&hit.author),
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn run(context: &mut Context, args: &ThreadsArgs) -> Result<Exit, Cli
     let table = table(context, &threads, &people);
     context.ui.table(&table)?;
     if !full && context.ui.out_is_terminal() {
+        context.ui.end_pager()?;
         context.ui.hint(format!("these are the latest {}; --all lists all", threads.len()));
     }
     Ok(Exit::Done)

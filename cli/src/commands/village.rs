@@ -10,9 +10,7 @@ use lanai_crdt::payload::{
 use lanai_node::home::{Environment, Home};
 use lanai_node::identity::Identity;
 use lanai_node::random::{OsRandom, random_bytes};
-use lanai_node::store::{
-    Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry,
-};
+use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry};
 
 use super::testing::{Bench, bench};
 use crate::args::Cli;
@@ -164,11 +162,20 @@ impl House {
         self.run_in(Some(80), line)
     }
 
+    /// As [`run`](Self::run), in another home.
+    pub(crate) fn run_at(&self, home: &str, line: &[&str]) -> Ran {
+        let line: Vec<&str> = line.iter().copied().chain(["--home", home]).collect();
+        self.run(&line)
+    }
+
     fn run_in(&self, columns: Option<usize>, line: &[&str]) -> Ran {
         use clap::Parser as _;
         let words = std::iter::once("lanai").chain(line.iter().copied());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{e}"));
         let mut bench = self.bench(columns, cli.global.json);
+        if let Some(home) = &cli.global.home {
+            bench.context.global.home = Some(home.clone());
+        }
         let done = super::run(&mut bench.context, &cli.command);
         if let Err(error) = &done {
             bench.context.ui.error(error);
@@ -226,7 +233,7 @@ pub(crate) fn assert_harmless(text: &str) {
     assert_eq!(bad, None, "{text:?}");
 }
 
-fn incoming(entry: &StoredEntry) -> Incoming {
+pub(crate) fn incoming(entry: &StoredEntry) -> Incoming {
     let v = &entry.verified;
     let signed = Signed::decode(v.bytes().to_vec(), v.signature().copied()).unwrap();
     Incoming { signed, payload: entry.payload.clone() }

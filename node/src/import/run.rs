@@ -48,7 +48,7 @@ struct Placed {
     root: NewRef,
 }
 
-/// Writes what is not there yet. `step` is called after every batch with the number of mails dealt
+/// Writes what is not there yet; `tags` are given to every thread. `step` is called after every batch with the number of mails dealt
 /// with; it may stop the import.
 ///
 /// # Errors
@@ -58,6 +58,7 @@ pub fn write(
     store: &Store,
     author: &Author,
     archive: &Archive,
+    tags: &[String],
     now_ms: u64,
     rng: &mut impl CryptoRng,
     step: &mut dyn FnMut(u64, &Imported) -> ControlFlow<()>,
@@ -76,7 +77,7 @@ pub fn write(
             }
             None => {
                 let parent = mail.parent.and_then(|p| placed.get(p)).copied();
-                let (body, cut) = body(mail, parent.is_none())?;
+                let (body, cut) = body(mail, parent.is_none().then_some(tags))?;
                 done.cut += u64::from(cut);
                 done.posts += 1;
                 let own = NewRef::Batch(batch.len());
@@ -119,8 +120,9 @@ fn resolve(reference: NewRef, ids: &[EntryId]) -> Result<NewRef, StoreError> {
     }
 }
 
-/// The body of a mail's entry, and whether its text had to be cut to fit.
-fn body(mail: &ArchivedMail, root: bool) -> Result<(Body, bool), StoreError> {
+/// The body of a mail's entry, and whether its text had to be cut to fit. `root`: the tags of the
+/// thread that it opens.
+fn body(mail: &ArchivedMail, root: Option<&[String]>) -> Result<(Body, bool), StoreError> {
     let attachments = mail.mail.attachment_lines();
     let whole = match (mail.mail.body.is_empty(), attachments.is_empty()) {
         (_, true) => mail.mail.body.clone(),
@@ -147,7 +149,7 @@ fn fits(body: &Body) -> Result<bool, StoreError> {
     }
 }
 
-fn with_text(mail: &ArchivedMail, root: bool, text: String) -> Body {
+fn with_text(mail: &ArchivedMail, root: Option<&[String]>, text: String) -> Body {
     let date = mail.mail.date.as_ref();
     let claimed = date.and_then(|d| d.unix_seconds);
     let origin = Some(Origin {
@@ -157,10 +159,10 @@ fn with_text(mail: &ArchivedMail, root: bool, text: String) -> Body {
         claimed_text: date.filter(|_| claimed.is_none()).map(|d| d.text.clone()),
         plausible: mail.plausible,
     });
-    if root {
+    if let Some(tags) = root {
         let subject = mail.mail.subject.trim();
         let title = if subject.is_empty() { NO_SUBJECT } else { subject }.to_owned();
-        Body::Note(Note { title, text, tags: Vec::new(), origin })
+        Body::Note(Note { title, text, tags: tags.to_vec(), origin })
     } else {
         Body::Post(Post { role: PostRole::Reply, text, origin })
     }
@@ -207,7 +209,7 @@ mod tests {
 
     fn import(store: &Store, author: &Author, archive: &Archive) -> Imported {
         let go_on = &mut |_, _: &Imported| ControlFlow::Continue(());
-        write(store, author, archive, NOW_S as u64 * 1000, &mut OsRandom, go_on).unwrap()
+        write(store, author, archive, &[], NOW_S as u64 * 1000, &mut OsRandom, go_on).unwrap()
     }
 
     #[test]
@@ -243,7 +245,7 @@ mod tests {
             }
         }
         let stop = &mut |_, _: &Imported| ControlFlow::Break(());
-        let part = write(&store, &author, &many, 1, &mut OsRandom, stop).unwrap();
+        let part = write(&store, &author, &many, &[], 1, &mut OsRandom, stop).unwrap();
         assert!(part.stopped && (part.posts as usize) < many.mails.len());
         let rest = import(&store, &author, &many);
         assert_eq!((part.posts + rest.posts) as usize, many.mails.len());

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lanai_crdt::entry::Class;
 use lanai_crdt::id::{CommunityId, DeviceId};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ use crate::net::{
     self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
     Purpose, device_key_of, peer_id_of,
 };
-use crate::store::{Place, Store, StoreError};
+use crate::store::{Place, Store, StoreError, StoredEntry};
 
 /// Inbound sessions at once, over all peers.
 const MAX_INBOUND_SESSIONS: usize = 16;
@@ -175,7 +176,10 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     let result = loop {
         let step = tokio::select! {
             () = &mut stop => break Ok(()),
-            Some(event) = events.recv() => node.on_net(event).await,
+            event = events.recv() => match event {
+                Some(event) => node.on_net(event).await,
+                None => break Err(RuntimeError::Task("the network ended".into())),
+            },
             Some(incoming) = control.recv() => match incoming.request {
                 Request::Stop => {
                     // The asker may have gone away; the node stops all the same.
@@ -201,7 +205,6 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
                 node.on_own_write().await
             }
             _ = look.tick() => node.on_look().await,
-            else => break Err(RuntimeError::Task("the network ended".into())),
         };
         if let Err(e) = step {
             tracing::error!("{e}");
@@ -430,7 +433,10 @@ impl Node {
             return Ok(());
         }
         self.fold.notify_one();
-        self.roster_changed().await?;
+        let roster = |e: &StoredEntry| e.verified.header().class == Class::Roster.number();
+        if news.as_ref().is_none_or(|news| news.iter().any(roster)) {
+            self.roster_changed().await?;
+        }
         let mut all_announced = news.is_some();
         for own in news.unwrap_or_default() {
             let payload = own.payload.unwrap_or_default();
@@ -450,17 +456,22 @@ impl Node {
     /// Tells the network who belongs, and opens seals that came for this device.
     async fn roster_changed(&mut self) -> Result<(), RuntimeError> {
         let (store, identity) = (self.store.clone(), self.identity.clone());
-        let roster = blocking(move || -> Result<_, StoreError> {
+        let (roster, book) = blocking(move || -> Result<_, StoreError> {
             store.open_seals(&author(&identity), now_millis())?;
-            store.roster()
+            Ok((store.roster()?, store.peers()?))
         })
         .await??;
-        let members: HashSet<PeerId> = roster
+        let mut members: HashSet<PeerId> = roster
             .members()
             .filter(|m| !m.pending)
             .flat_map(|m| &m.devices)
             .filter_map(|d| peer_id_of(d.device.as_bytes()).ok())
             .collect();
+        if !roster.is_founded() {
+            // Somebody came back with keys and an address book. What those devices send proves
+            // itself: the community's id is the hash of its founding.
+            members.extend(book.iter().filter_map(|p| peer_id_of(p.device.as_bytes()).ok()));
+        }
         if members != self.members {
             self.strangers.retain(|p| !members.contains(p));
             self.members = members.clone();

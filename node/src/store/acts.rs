@@ -55,8 +55,8 @@ impl Store {
     /// When the store cannot be read.
     pub fn names(&self) -> Result<Vec<(MemberId, String)>, StoreError> {
         self.inner.connections.read(|conn| {
-            let mut statement =
-                conn.prepare_cached("SELECT m.id, p.name FROM people p JOIN members m ON m.m = p.m")?;
+            let mut statement = conn
+                .prepare_cached("SELECT m.id, p.name FROM people p JOIN members m ON m.m = p.m")?;
             let found = statement.query_map([], |r| {
                 let id = MemberId::from_slice(r.get_ref(0)?.as_blob()?).unwrap_or(MemberId::ZERO);
                 Ok((id, r.get(1)?))

@@ -48,6 +48,7 @@ mod ingest;
 mod keys;
 mod local;
 mod read;
+mod returning;
 mod roster_cache;
 mod rows;
 mod schema;

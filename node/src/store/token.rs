@@ -21,6 +21,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
 use lanai_crdt::id::{LogId, LogNumber, base32, from_base32};
@@ -35,6 +36,9 @@ use super::{Inner, Place, StoreError};
 pub(super) const TOKEN_BYTES: usize = 16;
 /// Longest token file that is read.
 const MAX_TOKEN_FILE: u64 = 4096;
+
+/// Makes the names of temporary files differ within a process.
+static TURN: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct TokenFile {
@@ -116,7 +120,9 @@ fn write_token(place: &Place, file: &TokenFile) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec(file).map_err(|_| StoreError::Internal("token"))?;
     let path: &PathBuf = &place.token;
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    // Several processes, and threads of one, may be writing at the same time.
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}.{turn}", std::process::id()));
     let temporary = PathBuf::from(name);
     let io = |source| StoreError::Io { path: path.clone(), source };
     let mut out = fs::File::create(&temporary).map_err(io)?;

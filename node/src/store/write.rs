@@ -291,10 +291,9 @@ impl Ctx<'_> {
     fn track_head(&mut self, id: &EntryId, header: &Header, n: N) -> Result<(), StoreError> {
         if let Some(prev) = self.link(&header.prev)?
             && follows(&prev, header, self.logs.get(&header.log).copied())
+            && !self.heads_gained.remove(&prev.n)
         {
-            if !self.heads_gained.remove(&prev.n) {
-                self.heads_lost.insert(prev.n);
-            }
+            self.heads_lost.insert(prev.n);
         }
         if self.successor(id, header)?.is_none() {
             self.heads_gained.insert(n);
