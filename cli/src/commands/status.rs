@@ -446,7 +446,7 @@ pub(super) fn why_alone(
         }
         (None, false) => {
             let why = "looking for members on the local network is switched off";
-            let next = "`lanai config set mdns true`, then `lanai node stop` and `lanai up`";
+            let next = "`lanai node stop`, then `lanai up` without --no-mdns (and `lanai config set mdns true`)";
             reasons.push(Reason::new(why).next(next));
         }
         (None, true) if node.strangers == 0 => {

@@ -41,7 +41,11 @@ pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliErr
             connect(context, &app, &people, typed, until)?;
         }
     }
-    let wait = until.saturating_duration_since(Instant::now());
+    let mut wait = until.saturating_duration_since(Instant::now());
+    if app.store().own_member()?.is_some() && status::other_devices(&app)?.is_empty() {
+        // Nobody to wait for.
+        wait = Duration::ZERO;
+    }
     let request = Request::Sync { wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) };
     let outcome = match node::ask(&home, &request, wait.saturating_add(GRACE))? {
         Reply::Synced(outcome) => outcome,
