@@ -45,7 +45,7 @@ fi
 cargo build --locked -q --profile "$profile" -p lanai --bin lanai --example stranger
 bin=$PWD/target/$out/lanai
 stranger=$PWD/target/$out/examples/stranger
-lanai() { local h=$1; shift; LANAI_HOME=$work/$h ip netns exec "$id-$h" "$bin" --no-pager "$@"; }
+lanai() { local h=$1; shift; LANAI_HOME=$work/$h ip netns exec "$id-$h" "$bin" --no-pager --quiet "$@"; }
 trap clean EXIT
 
 ip link set "$id-br" up

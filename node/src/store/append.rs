@@ -193,6 +193,7 @@ impl Ctx<'_> {
         }
         if grew {
             self.roster_grew()?;
+            self.let_in_waiting()?;
         }
         self.fold(&written)?;
         Ok(ids)

@@ -279,8 +279,30 @@ impl Store {
     }
 }
 
-/// Takes an entry out of every table. Those who follow it in its log wait for it again.
+/// Takes an entry out of every table. Who follows it in its log waits for it again, and so can vouch
+/// for it when it comes back; who comes before it is a head of the log again.
 fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
+    // In the packed header `prev` begins at byte 10 (SQLite counts from one).
+    conn.execute(
+        "INSERT OR REPLACE INTO past_waits (n, prev, why)
+         SELECT c.n, e.id, 0 FROM entries e
+         JOIN entries c ON c.l = e.l AND c.seq = e.seq + 1 AND substr(c.header, 11, 32) = e.id
+         WHERE e.n = ?1",
+        [n],
+    )?;
+    conn.execute(
+        "UPDATE entries SET past = NULL
+         WHERE n IN (SELECT n FROM past_waits WHERE prev = (SELECT id FROM entries WHERE n = ?1))",
+        [n],
+    )?;
+    conn.execute(
+        "INSERT OR IGNORE INTO log_heads (n)
+         SELECT p.n FROM entries e JOIN entries p ON p.l = e.l AND p.seq = e.seq - 1
+         WHERE e.n = ?1 AND NOT EXISTS (
+             SELECT 1 FROM entries o WHERE o.l = p.l AND o.seq = e.seq AND o.n <> e.n
+             AND substr(o.header, 11, 32) = p.id)",
+        [n],
+    )?;
     for table in [
         "payloads",
         "missing_payloads",

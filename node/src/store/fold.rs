@@ -618,6 +618,32 @@ pub(super) fn thread_state_from(number: i64) -> ThreadState {
     }
 }
 
+/// Some `limit` entries to fold, the oldest arrivals and all others of their threads: then no thread
+/// is folded twice when many logs, each with a post in every thread, came one after another.
+fn next_todo(conn: &Connection, limit: usize) -> Result<Vec<N>, StoreError> {
+    let oldest: Vec<(N, Option<i64>)> = conn
+        .prepare_cached("SELECT n, t FROM todo ORDER BY n LIMIT ?1")?
+        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut of_thread = conn.prepare_cached(
+        "SELECT x.n FROM thread_entries x JOIN todo d ON d.n = x.n WHERE x.t = ?1",
+    )?;
+    let mut picked: BTreeSet<N> = BTreeSet::new();
+    let mut threads: HashSet<i64> = HashSet::new();
+    for (n, t) in oldest {
+        if picked.len() >= limit {
+            break;
+        }
+        picked.insert(n);
+        if let Some(t) = t.filter(|t| threads.insert(*t)) {
+            for n in of_thread.query_map([t], |r| r.get(0))? {
+                picked.insert(n?);
+            }
+        }
+    }
+    Ok(picked.into_iter().collect())
+}
+
 /// How many entries wait to be folded.
 pub(super) fn todo_count(conn: &Connection) -> Result<u64, StoreError> {
     let count: i64 =
@@ -638,11 +664,7 @@ impl Store {
             return Ok(FoldProgress::default());
         }
         self.inner.write(Durability::Normal, 0, |ctx| {
-            let numbers: Vec<N> = ctx
-                .conn
-                .prepare_cached("SELECT n FROM todo ORDER BY n LIMIT ?1")?
-                .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| r.get(0))?
-                .collect::<Result<_, _>>()?;
+            let numbers = next_todo(ctx.conn, limit)?;
             let threads = ctx.fold(&numbers)?;
             Ok(FoldProgress { folded: numbers.len(), left: todo_count(ctx.conn)?, threads })
         })

@@ -118,6 +118,9 @@ impl IngestReport {
     }
 }
 
+/// An authentic header with a payload that was not looked at yet.
+type Authentic = (Verified, Option<Vec<u8>>);
+
 /// An authentic entry on its way in.
 struct Arrival {
     verified: Verified,
@@ -272,14 +275,14 @@ impl Ctx<'_> {
         &mut self,
         mut fresh: Vec<Incoming>,
         report: &mut IngestReport,
-    ) -> Result<Vec<(Verified, Option<Vec<u8>>)>, StoreError> {
+    ) -> Result<Vec<Authentic>, StoreError> {
         fresh.sort_by_cached_key(|i| {
             let header = i.signed.header();
             (header.log, header.seq, i.signed.id())
         });
         // Authentic headers by the entry that they vouch for.
         let mut vouching: HashMap<EntryId, Vec<usize>> = HashMap::new();
-        let mut authentic: Vec<(Verified, Option<Vec<u8>>)> = Vec::with_capacity(fresh.len());
+        let mut authentic: Vec<Authentic> = Vec::with_capacity(fresh.len());
         while let Some(Incoming { signed, payload }) = fresh.pop() {
             let id = signed.id();
             let by_chain = vouching
@@ -397,6 +400,15 @@ impl Ctx<'_> {
             }
         }
         Ok(out)
+    }
+
+    /// After the roster grew by an own entry: takes in who waited for that.
+    pub(super) fn let_in_waiting(&mut self) -> Result<(), StoreError> {
+        let arrivals = self.leave_waiting()?;
+        if !arrivals.is_empty() {
+            self.admit(arrivals, &mut IngestReport::default())?;
+        }
+        Ok(())
     }
 
     fn keep_waiting(

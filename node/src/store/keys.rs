@@ -92,7 +92,7 @@ impl Ctx<'_> {
         // In the packed header the epoch's name begins at byte 50 (SQLite counts from one).
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO todo SELECT n FROM entries
+                "INSERT OR IGNORE INTO todo (n) SELECT n FROM entries
                  WHERE state = ?1 AND substr(header, 51, 16) = ?2",
             )?
             .execute((state::NO_KEY, epoch.0))?;

@@ -99,7 +99,8 @@ CREATE TABLE members (m INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE);
 
 CREATE TABLE epoch_keys (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
 
-CREATE TABLE todo (n INTEGER PRIMARY KEY);
+-- t: the thread that the entry claims, so that a thread's entries are folded together.
+CREATE TABLE todo (n INTEGER PRIMARY KEY, t INTEGER);
 CREATE TABLE voids (n INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 
 -- grp: threads with one group are folded together (imports of one root), named by the first of
@@ -195,8 +196,9 @@ INSERT INTO fts(fts) VALUES ('delete-all');
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;
-INSERT INTO todo SELECT e.n FROM entries e JOIN payloads p ON p.n = e.n
+INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
     WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
+UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 ";
 
 /// What [`migrate`] did.

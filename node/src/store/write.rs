@@ -200,15 +200,17 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
                 .execute((n, header.prev.as_bytes(), reason))?;
         }
+        let mut claimed = None;
         if let Some(thread) = declared_thread(&id, header) {
             let t = self.thread(&thread)?;
+            claimed = Some(t);
             self.conn
                 .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
                 .execute((t, n))?;
         }
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
             if payload.is_some() {
-                self.add_todo(n)?;
+                self.add_todo(n, claimed)?;
             } else {
                 // Its place is folded without its text: a withdrawn post leaves a tombstone.
                 self.stand(p, l)?;
@@ -237,7 +239,7 @@ impl Ctx<'_> {
         self.conn.prepare_cached("DELETE FROM missing_payloads WHERE n = ?1")?.execute([n])?;
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO todo SELECT n FROM entries
+                "INSERT OR IGNORE INTO todo (n) SELECT n FROM entries
                  WHERE n = ?1 AND class > 0 AND past IS NOT NULL AND state = 0",
             )?
             .execute([n])?;
@@ -258,8 +260,10 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn add_todo(&self, n: N) -> Result<(), StoreError> {
-        self.conn.prepare_cached("INSERT OR IGNORE INTO todo (n) VALUES (?1)")?.execute([n])?;
+    fn add_todo(&self, n: N, t: Option<i64>) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO todo (n, t) VALUES (?1, ?2)")?
+            .execute((n, t))?;
         Ok(())
     }
 
@@ -287,10 +291,9 @@ impl Ctx<'_> {
     fn track_head(&mut self, id: &EntryId, header: &Header, n: N) -> Result<(), StoreError> {
         if let Some(prev) = self.link(&header.prev)?
             && follows(&prev, header, self.logs.get(&header.log).copied())
+            && !self.heads_gained.remove(&prev.n)
         {
-            if !self.heads_gained.remove(&prev.n) {
-                self.heads_lost.insert(prev.n);
-            }
+            self.heads_lost.insert(prev.n);
         }
         if self.successor(id, header)?.is_none() {
             self.heads_gained.insert(n);
@@ -494,7 +497,7 @@ impl Ctx<'_> {
         self.conn.prepare_cached("DELETE FROM past_waits WHERE n = ?1")?.execute([n])?;
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
                  JOIN payloads p ON p.n = e.n WHERE e.n = ?1 AND e.class > 0 AND e.state = 0",
             )?
             .execute([n])?;
@@ -557,7 +560,7 @@ impl Ctx<'_> {
                 .execute((l, p, state::UNCOUNTED))?;
             self.conn
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO todo SELECT e.n FROM entries e
+                    "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
                      JOIN payloads b ON b.n = e.n
                      WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
                 )?

@@ -32,6 +32,12 @@ fn check_finds_what_was_altered_and_repair_fetches_it_again() {
     let unsigned = a.reply(thread, "signature to be damaged");
     b.pull(&a);
     let hash = b.hash();
+    let heads = |n: &Node| {
+        let mut heads = n.store.set_summary().unwrap().heads;
+        heads.sort_unstable();
+        heads
+    };
+    let heads_before = heads(&b);
     b.assert_clean();
     let conn = rusqlite::Connection::open(&b.place.db).unwrap();
     let flip = |sql: &str, id: &EntryId| {
@@ -62,8 +68,17 @@ fn check_finds_what_was_altered_and_repair_fetches_it_again() {
     assert_ne!(b.store.items().unwrap().generation, generation);
     b.assert_clean();
     assert_eq!(b.store.missing_payloads(9).unwrap(), vec![bad_payload]);
-    b.pull(&a);
+    // Nobody has the signatures any more but that of the last entry.
+    let head = a.store.log_heads().unwrap()[0].2;
+    let all = a.everything();
+    let bare: Vec<Incoming> = all
+        .iter()
+        .map(|i| if i.signed.id() == head { i.clone() } else { super::unsigned(i) })
+        .collect();
+    let report = b.ingest(bare);
+    assert_eq!((report.refused, report.new.len(), report.payloads.len()), (vec![], 2, 1));
     assert_eq!(b.hash(), hash);
+    assert_eq!(heads(&b), heads_before);
     b.assert_clean();
     let summary = b.store.set_summary().unwrap();
     assert!(!summary.holes && !summary.wanted_payloads);

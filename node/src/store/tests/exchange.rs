@@ -210,6 +210,34 @@ fn unknown_devices_wait_and_count_once_the_admission_is_here() {
 }
 
 #[test]
+fn an_own_admission_lets_in_who_waits() {
+    let mut a = Node::founder("ana");
+    let thread = a.note("t", "root");
+    let mut m = a.invite("m");
+    m.pull(&a);
+    let ticket = a.ticket(1);
+    m.pull(&a);
+    let mut newcomer = Newcomer::new("x");
+    let again = Newcomer { rng: TestRng::new("again"), ..newcomer.clone() };
+    m.admit(&mut newcomer, &ticket);
+    let mut x = newcomer.join(&m);
+    x.pull(&m);
+    x.reply(thread, "early");
+    let of_x =
+        x.everything().into_iter().filter(|i| i.signed.header().log.device == x.store.own_device());
+    assert_eq!(a.ingest(of_x.collect()).waiting, 2);
+    // The same person with the same record comes to another member as well.
+    a.admit(&mut again.clone(), &ticket);
+    assert_eq!(a.store.stats().unwrap().waiting_for_device, 0);
+    // What x wrote named m's admission as its roster past, so it counts once that is here.
+    a.fold();
+    assert_eq!(a.texts(&thread), ["root"]);
+    a.pull(&m);
+    assert_eq!(a.texts(&thread), ["root", "early"]);
+    assert!(a.store.people().unwrap().iter().all(|p| !p.pending));
+}
+
+#[test]
 fn entries_wait_for_the_one_before_them() {
     let mut a = Node::founder("ana");
     let b = a.invite("bo");
@@ -287,7 +315,8 @@ fn bad_links_are_void_and_forks_are_kept() {
     let profile = b.store.log_heads().unwrap();
     let head = profile.iter().find(|h| h.0.device == b.store.own_device()).unwrap().2;
     let number = b.log_number(&head);
-    let mut forge = |number, seq, prev, text: &str| {
+    a.pull(&b);
+    let mut forge = |number, seq, prev, text: &str, heads: Vec<EntryId>| {
         let body = lanai_crdt::payload::encode(&post(text)).unwrap();
         let packed = lanai_crdt::envelope::encode(&body).unwrap();
         let mut header = Header {
@@ -300,7 +329,7 @@ fn bad_links_are_void_and_forks_are_kept() {
             epoch: key.id().short_ref(),
             payload_hash: PayloadHash::ZERO,
             payload_len: u32::try_from(packed.len() + 40).unwrap(),
-            tail: HeaderTail::V1 { heads: vec![], refs: vec![thread] },
+            tail: HeaderTail::V1 { heads, refs: vec![thread] },
         };
         let blob =
             lanai_crdt::seal::seal_payload(&key, b.rng.array(), &header.associated_data(), &packed)
@@ -309,15 +338,15 @@ fn bad_links_are_void_and_forks_are_kept() {
         let verified = b.author.device.sign(&header);
         incoming(&StoredEntry { verified, payload: Some(blob) })
     };
-    let left = forge(number, 1, head, "left");
-    let right = forge(number, 1, head, "right");
-    let after_left = forge(number, 2, left.signed.id(), "after left");
-    let gap = forge(number, 5, head, "seq does not follow");
-    let foreign = forge(number, 2, thread, "prev of another's log");
-    let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log");
-    let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head");
-    let all = vec![left, right, after_left, gap.clone(), foreign.clone(), fresh, stolen.clone()];
-    a.pull(&b);
+    let left = forge(number, 1, head, "left", vec![]);
+    let right = forge(number, 1, head, "right", vec![]);
+    let after_left = forge(number, 2, left.signed.id(), "after left", vec![]);
+    let gap = forge(number, 5, head, "seq does not follow", vec![]);
+    let foreign = forge(number, 2, thread, "prev of another's log", vec![]);
+    let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log", vec![]);
+    let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head", vec![]);
+    let all =
+        vec![left, right, after_left, gap.clone(), foreign.clone(), fresh.clone(), stolen.clone()];
     let report = a.ingest(all.clone());
     assert_eq!((report.new.len(), report.refused.len()), (7, 0));
     a.fold();
@@ -330,6 +359,16 @@ fn bad_links_are_void_and_forks_are_kept() {
         let info = a.store.entry(&void.signed.id()).unwrap().unwrap();
         assert!(info.aside.unwrap().contains("does not follow"));
     }
+    // Heads that nobody knows: they add nothing, and a log of too many of them waits.
+    let mut prev = fresh;
+    for i in 0..20u8 {
+        let heads = (0..4).map(|k| EntryId::new([i * 4 + k + 1; 32])).collect();
+        prev = forge(LogNumber([9; 8]), u64::from(i) + 1, prev.signed.id(), "many heads", heads);
+        a.ingest(vec![prev.clone()]);
+    }
+    a.fold();
+    assert_eq!(a.texts(&thread).len(), 5 + 15, "one known head and 60 unknown");
+    assert_eq!(a.store.stats().unwrap().waiting_for_past, 5);
     // The other way round, one by one.
     let other = a.invite("other");
     let everything = a.everything();

@@ -23,6 +23,7 @@ mod views;
 pub(super) const NOW: u64 = 1_800_000_000_000;
 
 /// Numbers that repeat from run to run.
+#[derive(Clone)]
 pub(super) struct TestRng(blake3::OutputReader);
 
 impl TestRng {
@@ -215,6 +216,7 @@ impl Node {
 }
 
 /// Somebody with keys and no store yet.
+#[derive(Clone)]
 pub(super) struct Newcomer {
     name: String,
     author: Author,

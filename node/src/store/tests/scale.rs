@@ -74,7 +74,7 @@ fn rates() {
     rate("fold", new, fold);
     rate("ingest and fold", new, start);
     let start = Instant::now();
-    assert_eq!(b.store.items().unwrap().items.len(), new + 6);
+    assert_eq!(b.store.items().unwrap().items.len(), new + 7);
     rate("items", new, start);
     let start = Instant::now();
     b.store.set_summary().unwrap();
