@@ -344,6 +344,68 @@ fn copied_and_restored_homes_write_without_losing_a_post() {
 }
 
 #[test]
+fn a_lost_laptop_is_no_lost_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = ["ana", "ben"].map(|n| Home::new(dir.path(), n));
+    ana.up();
+    let thread = ana.text(&["ask", "Kept?", "-m", "by all"], "id");
+    ben.must_join(&ana.ticket("1"), &ana);
+    until_equal(&[&ana, &ben]);
+    ben.run(&["reply", &thread, "-m", "before"]);
+    connect(&ben, &ana);
+    let (file, secret) = (dir.path().join("ben.id"), dir.path().join("passphrase"));
+    std::fs::write(&secret, "correct horse\n").unwrap();
+    let [file, secret] = [&file, &secret].map(|p| p.to_str().unwrap());
+    ben.run(&["identity", "export", file, "--passphrase-file", secret]);
+    let member = ben.json(&["status"])["me"]["member"].clone();
+    ben.stop();
+    std::fs::remove_dir_all(&ben.root).unwrap();
+
+    // Nothing but the file is left, and the network.
+    ben.run(&["identity", "import", file, "--passphrase-file", secret]);
+    ben.up();
+    until_equal(&[&ana, &ben]);
+    assert_eq!(ben.json(&["status"])["me"]["member"], member);
+    ben.run(&["reply", &thread, "-m", "after"]);
+    until_equal(&[&ana, &ben]);
+    assert_eq!(ana.post_texts(&thread), ["after", "before", "by all"]);
+    ben.run(&["store", "check"]);
+}
+
+#[test]
+fn a_community_of_one_makes_room_and_one_with_posts_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = ["ana", "ben"].map(|n| Home::new(dir.path(), n));
+    ana.up();
+    ben.up();
+    let alone = ben.json(&["status"])["community"]["id"].clone();
+    let ticket = ana.ticket("2");
+
+    // Refused: everything is as it was, the node too.
+    let used = ana.json(&["invite", "--uses", "1", "--no-addresses"]);
+    ana.run(&["ticket", "close", used["id"].as_str().unwrap()]);
+    let refused = ben.join(used["ticket"].as_str().unwrap(), &ana);
+    assert_eq!(refused.status.code(), Some(6), "{}", String::from_utf8_lossy(&refused.stderr));
+    let status = ben.json(&["status"]);
+    assert_eq!(status["community"]["id"], alone);
+    assert!(status["node"]["pid"].is_u64() && status["joining"].is_null(), "{status}");
+
+    ben.must_join(&ticket, &ana);
+    until_equal(&[&ana, &ben]);
+    assert_ne!(ben.json(&["status"])["community"]["id"], alone);
+
+    let again = ana.join(&ticket, &ben);
+    assert!(again.status.success(), "a member who joins again is told so");
+    let cleo = Home::new(dir.path(), "cleo");
+    cleo.run(&["init", "--name", "cleo"]);
+    cleo.run(&["ask", "Mine", "-m", "stays"]);
+    let kept = cleo.join(&ticket, &ana);
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("--home"));
+    assert_eq!(cleo.json(&["status"])["posts"], 1);
+}
+
+#[test]
 fn killed_at_any_moment_nothing_acknowledged_is_lost() {
     let kills: u32 =
         std::env::var("LANAI_TEST_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(6);
