@@ -3,6 +3,14 @@
 //! Every wait is for a condition with a deadline. mDNS is off, so that nodes of other tests or on the
 //! network of whoever runs this do not meet.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that goes wrong should say so and stop"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
