@@ -284,11 +284,19 @@ fn a_second_node_on_one_home_says_who_holds_it_and_a_stop_is_quick() {
     assert_eq!(second.status.code(), Some(1));
     let why = String::from_utf8_lossy(&second.stderr);
     let pid = ana.json(&["status"])["node"]["pid"].to_string();
+    let address = ana.address();
     assert!(why.contains(&format!("process {pid}")), "{why}");
     let start = Instant::now();
     ana.stop();
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(ana.try_run(&["sync"]).status.code(), Some(5));
+
+    // It comes back where others know it, and syncs with nobody, which it says.
+    ana.up();
+    assert_eq!(ana.address(), address);
+    let alone = ana.try_run(&["sync"]);
+    assert_eq!(alone.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("lanai invite"));
 }
 
 #[test]
