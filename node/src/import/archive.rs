@@ -106,7 +106,7 @@ pub struct Skipped {
 pub struct Archive {
     /// How it stores its mails.
     pub kind: SourceKind,
-    /// The mails, parents before children, else by plausible date.
+    /// The mails, thread by thread, parents before children, else by plausible date.
     pub mails: Vec<ArchivedMail>,
     /// Mails left out because an earlier one has the same message id.
     pub duplicates: Vec<Duplicate>,
