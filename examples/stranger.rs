@@ -127,8 +127,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
             },
             event = swarm.select_next_some() => match event {
-                SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                    if learned.connected.insert(peer_id.to_string()) {
+                SwarmEvent::ConnectionEstablished { peer_id, .. }
+                    if learned.connected.insert(peer_id.to_string()) =>
+                {
                         for protocol in GUESSES {
                             let control = swarm.behaviour().streams.new_control();
                             let tx = tx.clone();
@@ -142,7 +143,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
                             // Nobody subscribed is what the stranger should find.
                             let _unheard = swarm.behaviour_mut().gossipsub.publish(topic, b"hello?".to_vec());
                         }
-                    }
                 }
                 SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { info, .. })) => {
                     learned.agents.insert(info.agent_version);

@@ -3,6 +3,14 @@
 //! Every wait is for a condition with a deadline. mDNS is off, so that nodes of other tests or on the
 //! network of whoever runs this do not meet.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that goes wrong should say so and stop"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -93,6 +101,9 @@ impl Home {
 
     fn join(&self, ticket: &str, through: &Home) -> Output {
         let address = through.address();
+        // The node that joining starts stays to itself as well.
+        self.run(&["config", "set", "mdns", "false"]);
+        self.run(&["config", "set", "listen", "127.0.0.1"]);
         self.try_run(&["join", ticket, "--name", self.name, "--dial", &address, "--wait", "40s"])
     }
 
@@ -273,11 +284,19 @@ fn a_second_node_on_one_home_says_who_holds_it_and_a_stop_is_quick() {
     assert_eq!(second.status.code(), Some(1));
     let why = String::from_utf8_lossy(&second.stderr);
     let pid = ana.json(&["status"])["node"]["pid"].to_string();
+    let address = ana.address();
     assert!(why.contains(&format!("process {pid}")), "{why}");
     let start = Instant::now();
     ana.stop();
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(ana.try_run(&["sync"]).status.code(), Some(5));
+
+    // It comes back where others know it, and syncs with nobody, which it says.
+    ana.up();
+    assert_eq!(ana.address(), address);
+    let alone = ana.try_run(&["sync"]);
+    assert_eq!(alone.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("lanai invite"));
 }
 
 #[test]
@@ -338,6 +357,68 @@ fn copied_and_restored_homes_write_without_losing_a_post() {
     for home in [&ana, &ben, &copy] {
         home.run(&["store", "check"]);
     }
+}
+
+#[test]
+fn a_lost_laptop_is_no_lost_person() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = ["ana", "ben"].map(|n| Home::new(dir.path(), n));
+    ana.up();
+    let thread = ana.text(&["ask", "Kept?", "-m", "by all"], "id");
+    ben.must_join(&ana.ticket("1"), &ana);
+    until_equal(&[&ana, &ben]);
+    ben.run(&["reply", &thread, "-m", "before"]);
+    connect(&ben, &ana);
+    let (file, secret) = (dir.path().join("ben.id"), dir.path().join("passphrase"));
+    std::fs::write(&secret, "correct horse\n").unwrap();
+    let [file, secret] = [&file, &secret].map(|p| p.to_str().unwrap());
+    ben.run(&["identity", "export", file, "--passphrase-file", secret]);
+    let member = ben.json(&["status"])["me"]["member"].clone();
+    ben.stop();
+    std::fs::remove_dir_all(&ben.root).unwrap();
+
+    // Nothing but the file is left, and the network.
+    ben.run(&["identity", "import", file, "--passphrase-file", secret]);
+    ben.up();
+    until_equal(&[&ana, &ben]);
+    assert_eq!(ben.json(&["status"])["me"]["member"], member);
+    ben.run(&["reply", &thread, "-m", "after"]);
+    until_equal(&[&ana, &ben]);
+    assert_eq!(ana.post_texts(&thread), ["after", "before", "by all"]);
+    ben.run(&["store", "check"]);
+}
+
+#[test]
+fn a_community_of_one_makes_room_and_one_with_posts_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = ["ana", "ben"].map(|n| Home::new(dir.path(), n));
+    ana.up();
+    ben.up();
+    let alone = ben.json(&["status"])["community"]["id"].clone();
+    let ticket = ana.ticket("2");
+
+    // Refused: everything is as it was, the node too.
+    let used = ana.json(&["invite", "--uses", "1", "--no-addresses"]);
+    ana.run(&["ticket", "close", used["id"].as_str().unwrap()]);
+    let refused = ben.join(used["ticket"].as_str().unwrap(), &ana);
+    assert_eq!(refused.status.code(), Some(6), "{}", String::from_utf8_lossy(&refused.stderr));
+    let status = ben.json(&["status"]);
+    assert_eq!(status["community"]["id"], alone);
+    assert!(status["node"]["pid"].is_u64() && status["joining"].is_null(), "{status}");
+
+    ben.must_join(&ticket, &ana);
+    until_equal(&[&ana, &ben]);
+    assert_ne!(ben.json(&["status"])["community"]["id"], alone);
+
+    let again = ana.join(&ticket, &ben);
+    assert!(again.status.success(), "a member who joins again is told so");
+    let cleo = Home::new(dir.path(), "cleo");
+    cleo.run(&["init", "--name", "cleo"]);
+    cleo.run(&["ask", "Mine", "-m", "stays"]);
+    let kept = cleo.join(&ticket, &ana);
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("--home"));
+    assert_eq!(cleo.json(&["status"])["posts"], 1);
 }
 
 #[test]

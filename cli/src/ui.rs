@@ -388,6 +388,10 @@ impl Ui {
     }
 
     fn talk(&mut self, text: Text) {
+        if !self.paging {
+            // What was printed before is read before. An error comes again at the next flush.
+            let _ = self.out.to.flush();
+        }
         let columns = self.err.terminal.then_some(self.columns);
         for line in wrap(&text, columns, &Indent::default()) {
             let _ = self.err.line(&line);

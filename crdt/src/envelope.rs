@@ -386,26 +386,37 @@ mod zstd_v1 {
     /// Magic number of a zstd frame (RFC 8878, 3.1.1), left out of the encoded body.
     const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
-    /// Beyond this level a post gains a hundredth and costs half as much time again.
-    const LEVEL: i32 = 15;
+    /// zstd level for short bodies, which are most: the best that is still quick on them.
+    const SHORT_LEVEL: i32 = 15;
+    /// zstd level for long bodies, where the best takes ten times as long for a twentieth less.
+    const LONG_LEVEL: i32 = 5;
+    /// Bytes up to which a body is short.
+    const SHORT_BYTES: usize = 640;
 
     static DICTIONARY: &[u8] = include_bytes!("../dict/v1.zdict");
-    static ENCODER: LazyLock<EncoderDictionary<'static>> =
-        LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LEVEL));
+    static SHORT_ENCODER: LazyLock<EncoderDictionary<'static>> =
+        LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, SHORT_LEVEL));
+    static LONG_ENCODER: LazyLock<EncoderDictionary<'static>> =
+        LazyLock::new(|| EncoderDictionary::copy(DICTIONARY, LONG_LEVEL));
     static DECODER: LazyLock<DecoderDictionary<'static>> =
         LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
 
     thread_local! {
-        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+        static SHORT: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+        static LONG: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
         static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
     }
 
     /// One frame without its magic number. `body` has been checked against the limit.
     pub(super) fn compress(body: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-        let mut frame = COMPRESSOR.with_borrow_mut(|slot| {
+        let (place, dictionary) = match body.len() {
+            0..=SHORT_BYTES => (&SHORT, &SHORT_ENCODER),
+            _ => (&LONG, &LONG_ENCODER),
+        };
+        let mut frame = place.with_borrow_mut(|slot| {
             let zstd = match slot {
                 Some(zstd) => zstd,
-                None => slot.insert(compressor().map_err(|_| EnvelopeError::Compress)?),
+                None => slot.insert(compressor(dictionary).map_err(|_| EnvelopeError::Compress)?),
             };
             zstd.compress(body).map_err(|_| EnvelopeError::Compress)
         })?;
@@ -416,8 +427,10 @@ mod zstd_v1 {
         Ok(frame)
     }
 
-    fn compressor() -> std::io::Result<Compressor<'static>> {
-        let mut zstd = Compressor::with_prepared_dictionary(&ENCODER)?;
+    fn compressor(
+        dictionary: &'static EncoderDictionary<'static>,
+    ) -> std::io::Result<Compressor<'static>> {
+        let mut zstd = Compressor::with_prepared_dictionary(dictionary)?;
         zstd.include_checksum(false)?;
         zstd.include_dictid(false)?;
         zstd.include_contentsize(true)?;

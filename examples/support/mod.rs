@@ -67,14 +67,18 @@ impl Person {
         Ok(self.store.append(&self.author, now(), &mut OsRandom, new)?)
     }
 
+    fn write_one(&self, new: NewEntry) -> Result<EntryId> {
+        self.write(vec![new])?.first().copied().ok_or_else(|| "nothing was written".into())
+    }
+
     pub(crate) fn note(&self, title: &str, text: &str) -> Result<EntryId> {
         let note = Note { title: title.into(), text: text.into(), tags: vec![], origin: None };
-        Ok(self.write(vec![NewEntry::new(Body::Note(note), [])])?[0])
+        self.write_one(NewEntry::new(Body::Note(note), []))
     }
 
     pub(crate) fn reply(&self, thread: EntryId, text: &str) -> Result<EntryId> {
         let post = Post { role: PostRole::Reply, text: text.into(), origin: None };
-        Ok(self.write(vec![NewEntry::new(Body::Post(post), [thread])])?[0])
+        self.write_one(NewEntry::new(Body::Post(post), [thread]))
     }
 
     /// Lets somebody in, as the join protocol would, but without a network.
@@ -85,7 +89,7 @@ impl Person {
         let key = lanai_crdt::entry::DeviceSecret::from_bytes(&secret).device();
         let body =
             Ticket { key: (*key.as_bytes()).into(), role: Role::Member, uses: 1, expires: None };
-        let ticket = self.write(vec![NewEntry::new(Body::Ticket(body), [])])?[0];
+        let ticket = self.write_one(NewEntry::new(Body::Ticket(body), []))?;
         let record = JoinRecord {
             community: self.store.community(),
             ticket,

@@ -44,7 +44,8 @@ Examples:
   lanai join lanai1q… --dial 192.168.4.20:4110
   lanai join                       go on with a join that was interrupted
 
-Any member whose node can be reached lets you in, not only the one who invited you.")]
+Any member whose node can be reached lets you in, not only the one who invited you. A community
+that you are alone in and that has no posts makes room; else use another --home.")]
 pub struct JoinArgs {
     /// The ticket; \"-\" reads standard input [default: the one used before]
     #[arg(value_name = "TICKET")]
@@ -67,8 +68,9 @@ Examples:
   lanai leave
   lanai leave --yes
 
-What you wrote stays with the community; withdraw first what should not. Your home stays
-readable to you.")]
+What you wrote stays with the community; withdraw first what should not. What you have of it
+moves into a directory inside the home and stays readable to you. A join that was begun and is
+not finished is given up.")]
 pub struct LeaveArgs {
     /// Do not ask whether to go on
     #[arg(short, long)]

@@ -187,7 +187,6 @@ fn in_groups(text: &str) -> String {
 mod tests {
     use super::super::testing::bench;
     use super::*;
-    use crate::env::Env;
 
     fn args(name: Option<&str>, community: Option<&str>) -> InitArgs {
         InitArgs { name: name.map(Into::into), community: community.map(Into::into) }
@@ -237,7 +236,6 @@ mod tests {
         assert_eq!(name_of_user(&bench.context, Some(" ")).unwrap_err().exit, Exit::Usage);
         let long = "x".repeat(MAX_NAME_BYTES + 1);
         assert_eq!(name_of_user(&bench.context, Some(&long)).unwrap_err().exit, Exit::Usage);
-        let _ = Env::default().with("USER", "ann");
     }
 
     #[test]

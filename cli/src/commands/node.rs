@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
@@ -12,6 +13,7 @@ use lanai_node::control::{Client, ControlError, NodeStatus, Reply, Request};
 use lanai_node::home::Home;
 use lanai_node::lock::{LockError, NodeLock};
 use lanai_node::runtime::{self, NodeOptions, RuntimeError};
+use lanai_node::store::{Place, Store};
 use serde::Serialize;
 
 use super::Context;
@@ -32,6 +34,10 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// Size at which a log is put aside when the node starts, in bytes.
 const MAX_LOG_BYTES: u64 = 5 * 1024 * 1024;
+/// Setting of the store that remembers the port.
+const PORT_SETTING: &str = "port";
+/// Ports that are tried before the choice is left to the system.
+const PORT_TRIES: usize = 20;
 /// Bytes of the log's end that are searched for lines.
 const LOG_TAIL_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -206,6 +212,56 @@ fn show_status(
     Ok(Exit::Done)
 }
 
+/// The port for a node that was given none: the one used before, so that addresses in tickets and
+/// in other members' books stay good; a new one at the first time, and where that one is taken. 0
+/// where the addresses to listen on have ports of their own, or another node runs here.
+fn port_used_before(home: &Home, config: &Config) -> Result<u16, CliError> {
+    let mut hosts = Vec::new();
+    for address in &config.listen {
+        match address.parse::<IpAddr>() {
+            Ok(host) => hosts.push(host),
+            Err(_) => return Ok(0),
+        }
+    }
+    if NodeLock::holder(&home.lock()).is_some() {
+        return Ok(0);
+    }
+    if hosts.is_empty() {
+        hosts = vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    }
+    let store = Store::open(&Place::of_home(home))?;
+    let before = store.setting(PORT_SETTING)?.and_then(|bytes| <[u8; 2]>::try_from(bytes).ok());
+    if let Some(port) = before.map(u16::from_be_bytes).filter(|port| is_free(&hosts, *port)) {
+        return Ok(port);
+    }
+    let Some(port) = free_port(&hosts) else { return Ok(0) };
+    store.set_setting(PORT_SETTING, Some(&port.to_be_bytes()))?;
+    Ok(port)
+}
+
+/// Whether TCP and UDP can be listened on. A kind of address that this machine lacks is no obstacle.
+fn is_free(hosts: &[IpAddr], port: u16) -> bool {
+    let taken = |error: &std::io::Error| {
+        matches!(error.kind(), std::io::ErrorKind::AddrInUse | std::io::ErrorKind::PermissionDenied)
+    };
+    port != 0
+        && hosts.iter().all(|host| {
+            let tcp = TcpListener::bind((*host, port)).err();
+            let udp = UdpSocket::bind((*host, port)).err();
+            !tcp.iter().chain(&udp).any(taken)
+        })
+}
+
+/// A port that is free for TCP and UDP.
+fn free_port(hosts: &[IpAddr]) -> Option<u16> {
+    let host = *hosts.first()?;
+    (0..PORT_TRIES).find_map(|_| {
+        // The system chooses; the listener is dropped at once.
+        let port = TcpListener::bind((host, 0)).ok()?.local_addr().ok()?.port();
+        is_free(hosts, port).then_some(port)
+    })
+}
+
 /// Runs the node in this process until it is told to stop.
 pub(super) fn run_here(
     context: &mut Context,
@@ -216,7 +272,10 @@ pub(super) fn run_here(
     let log = home.log();
     let to = if background { LogTo::File(&log) } else { LogTo::Stderr };
     logs::start(to, context.ui.verbosity(), context.ui.env())?;
-    let config = settings(&home, network)?;
+    let mut config = settings(&home, network)?;
+    if config.port == 0 {
+        config.port = port_used_before(&home, &config)?;
+    }
     let options = NodeOptions {
         listen: config.listen_addresses()?,
         dial: config.dial_addresses()?,
@@ -398,5 +457,43 @@ fn show_logs(context: &mut Context, args: &LogsArgs) -> Result<Exit, CliError> {
             Ok(_) => {}
             Err(e) => return Err(io(&e)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::village::House;
+    use super::*;
+
+    #[test]
+    fn a_port_is_kept_until_somebody_else_has_it() {
+        let ann = House::founder("Ann");
+        let config = Config { listen: vec!["127.0.0.1".into()], ..Config::default() };
+        let first = port_used_before(&ann.home, &config).unwrap();
+        assert_ne!(first, 0);
+        assert_eq!(port_used_before(&ann.home, &config).unwrap(), first);
+        let taken = UdpSocket::bind(("127.0.0.1", first)).unwrap();
+        let second = port_used_before(&ann.home, &config).unwrap();
+        assert_ne!(second, first);
+        drop(taken);
+        assert_eq!(port_used_before(&ann.home, &config).unwrap(), second);
+        let own = Config { listen: vec!["/ip4/127.0.0.1/tcp/7".into()], ..Config::default() };
+        assert_eq!(port_used_before(&ann.home, &own).unwrap(), 0);
+        let _runs = NodeLock::acquire(&ann.home.lock()).unwrap();
+        assert_eq!(port_used_before(&ann.home, &config).unwrap(), 0);
+    }
+
+    #[test]
+    fn without_a_node_the_commands_say_so() {
+        let ann = House::founder("Ann");
+        let ran = ann.run(&["node", "status"]);
+        assert_eq!(*ran.done.as_ref().unwrap(), Exit::NodeNotRunning);
+        assert!(ran.out.contains("no node is running"));
+        assert_eq!(ann.json(&["node", "stop"])["stopped"], false);
+        assert_eq!(ann.run(&["node", "logs"]).failed().exit, Exit::NotFound);
+        std::fs::write(ann.home.log(), "one\ntwo\x1b[2J\nthree\n").unwrap();
+        let lines = ann.run(&["node", "logs", "-n", "2"]).ok();
+        assert_eq!(lines.lines().count(), 2);
+        super::super::village::assert_harmless(&lines);
     }
 }

@@ -362,7 +362,10 @@ fn node_text(
                 .plain(format!(" for {up}, process {}", node.pid));
             fact(context, "node", line)?;
             for address in &node.listening {
-                fact(context, "", Text::styled(Style::Dim, format!("listens on {address}")))?;
+                // The part that says whose it is fills a line and is of no use to the eye.
+                let eye = address.split("/p2p/").next().unwrap_or_default();
+                let shown = if context.ui.out_is_terminal() { eye } else { address };
+                fact(context, "", Text::styled(Style::Dim, format!("listens on {shown}")))?;
             }
             let style = if connected > 0 { Style::Good } else { Style::Warn };
             let peers = Text::styled(style, format!("{connected} of {known} connected"));

@@ -101,7 +101,9 @@ fn first(
         context.ui.json("up", &shape)?;
     } else if context.ui.out_is_terminal() {
         context.ui.line(format!("Ticket {}:", made.terms()))?;
+        context.ui.blank()?;
         made.print(context)?;
+        context.ui.blank()?;
     } else {
         status::fact(context, "ticket", made.shape().text())?;
     }

@@ -10,7 +10,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 use lanai_crdt::id::DeviceId;
 use lanai_crdt::ticket::TicketText;
 
@@ -35,6 +37,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(4);
 const TICK: Duration = Duration::from_secs(2);
 /// Nodes remembered at most.
 const MAX_CANDIDATES: usize = 512;
+/// Addresses of one node that are tried.
+const MAX_ADDRESSES: usize = 16;
+/// Nodes asked at the same time, besides those whose address was given.
+const MAX_ASKED_AT_ONCE: usize = 8;
+/// A node that fails again and again is asked after so many pauses.
+const MAX_PAUSES: u32 = 8;
+/// How often it is looked at who is due.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How to join.
 #[derive(Debug, Clone)]
@@ -180,146 +190,225 @@ type Found = (Box<Admission>, DeviceId, Vec<(DeviceId, Vec<String>)>);
 struct Candidate {
     addresses: Vec<Multiaddr>,
     not_before: Option<Instant>,
+    /// Somebody gave its address, so it is more likely to be a member's than one that was seen.
+    given: bool,
+    busy: bool,
+    failures: u32,
 }
 
-async fn search(
+/// An address from the ticket or the command line, whose node is not known before it answers.
+#[derive(Debug)]
+struct Given {
+    address: Multiaddr,
+    not_before: Option<Instant>,
+    busy: bool,
+}
+
+/// Something that was tried has come to an end.
+enum Done {
+    Dialled { place: usize, result: Result<PeerId, net::DialError> },
+    Asked { peer: PeerId, device: DeviceId, result: Result<Box<Admission>, Trouble> },
+}
+
+/// Everybody who may be asked, and when.
+struct Search<'a> {
+    options: &'a JoinOptions,
+    identity: &'a Arc<Identity>,
+    net: &'a NetHandle,
+    given: Vec<Given>,
+    candidates: HashMap<PeerId, Candidate>,
+    told: HashSet<String>,
+    last: Option<String>,
+}
+
+async fn search<T: Fn(JoinEvent)>(
     options: &JoinOptions,
     identity: &Arc<Identity>,
     net: &NetHandle,
     events: &mut tokio::sync::mpsc::Receiver<NetEvent>,
-    tell: &impl Fn(JoinEvent),
+    tell: &T,
 ) -> Result<Found, JoinRunError> {
-    let until = options.wait.map(|w| Instant::now() + w);
-    let mut typed: VecDeque<Multiaddr> = options.dial.iter().cloned().collect();
-    typed.extend(options.ticket.addresses().iter().filter_map(|a| a.to_string().parse().ok()));
+    let until = options.wait.map(|w| tokio::time::Instant::now() + w);
+    let of_ticket = options.ticket.addresses().iter().filter_map(|a| a.to_string().parse().ok());
     let mut seen = HashSet::new();
-    typed.retain(|a| seen.insert(a.clone()));
-    tell(JoinEvent::Looking { addresses: typed.len() });
-
-    let mut candidates: HashMap<PeerId, Candidate> = HashMap::new();
-    let mut last = None;
-    let mut next_round = Instant::now();
-    let mut told: HashSet<String> = HashSet::new();
+    let given: Vec<Given> = options
+        .dial
+        .iter()
+        .cloned()
+        .chain(of_ticket)
+        .filter(|address: &Multiaddr| seen.insert(address.clone()))
+        .map(|address| Given { address, not_before: None, busy: false })
+        .collect();
+    tell(JoinEvent::Looking { addresses: given.len() });
+    let mut search = Search {
+        options,
+        identity,
+        net,
+        given,
+        candidates: HashMap::new(),
+        told: HashSet::new(),
+        last: None,
+    };
+    let mut running = FuturesUnordered::new();
     loop {
-        if until.is_some_and(|u| Instant::now() >= u) {
-            return Err(JoinRunError::NobodyFound { last });
-        }
-        // What the network found meanwhile.
-        while let Ok(event) = events.try_recv() {
-            note(event, &mut candidates, tell);
-        }
-        if Instant::now() >= next_round {
-            next_round = Instant::now() + ASK_AGAIN;
-            for address in &typed {
-                let dialled = patiently(
-                    net.dial(DialTarget::Address(address.clone()), Purpose::Join),
-                    events,
-                    &mut candidates,
-                    tell,
-                )
-                .await;
-                match dialled {
-                    Ok(peer) => {
-                        let candidate = candidates.entry(peer).or_default();
-                        if !candidate.addresses.contains(address) {
-                            candidate.addresses.push(address.clone());
-                        }
-                    }
-                    Err(e) => {
-                        let why = e.to_string();
-                        if told.insert(format!("{address} {why}")) {
-                            tell(JoinEvent::Trouble {
-                                with: address.to_string(),
-                                why: why.clone(),
-                            });
-                        }
-                        last = Some(format!("{address}: {why}"));
-                    }
-                }
+        search.begin(&mut running, tell);
+        let over = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
             }
-        }
-        let now = Instant::now();
-        let ready = candidates
-            .iter()
-            .filter(|(_, c)| c.not_before.is_none_or(|t| t <= now))
-            .map(|(peer, c)| (*peer, c.addresses.clone()))
-            .next();
-        let Some((peer, addresses)) = ready else {
-            let pause = tokio::time::sleep(Duration::from_millis(100));
-            tokio::select! {
-                Some(event) = events.recv() => note(event, &mut candidates, tell),
-                () = pause => {}
-            }
-            continue;
         };
-        let Some(device) = device_key_of(&peer).map(DeviceId::new) else { continue };
-        let asked = patiently(
-            ask(options, identity, net, (peer, addresses), device, tell),
-            events,
-            &mut candidates,
-            tell,
-        )
-        .await;
-        match asked {
-            Ok(admission) => {
-                let known = candidates
-                    .iter()
-                    .filter_map(|(peer, c)| {
-                        let device = DeviceId::new(device_key_of(peer)?);
-                        let member = admission.roster.standing(&device).is_some();
-                        let texts = c.addresses.iter().map(ToString::to_string).collect();
-                        member.then_some((device, texts))
-                    })
-                    .collect();
+        let done = tokio::select! {
+            Some(event) = events.recv() => {
+                note(event, &mut search.candidates, tell);
+                continue;
+            }
+            Some(done) = running.next() => done,
+            // Somebody may be asked again.
+            () = tokio::time::sleep(LOOK) => continue,
+            () = over => return Err(JoinRunError::NobodyFound { last: search.last }),
+        };
+        match done {
+            Done::Dialled { place, result } => search.dialled(place, result, tell),
+            Done::Asked { device, result: Ok(admission), .. } => {
+                let known = search.members(&admission);
                 return Ok((admission, device, known));
             }
-            Err(Trouble::Join(e)) if e.next() == Next::GiveUp => {
+            Done::Asked { result: Err(Trouble::Join(e)), .. } if e.next() == Next::GiveUp => {
                 return Err(JoinRunError::Refused(e));
             }
-            Err(trouble) => {
-                let why = trouble.to_string();
-                if told.insert(format!("{device} {why}")) {
-                    tell(JoinEvent::Trouble { with: device.short(), why: why.clone() });
-                }
-                last = Some(why);
-                if let Some(candidate) = candidates.get_mut(&peer) {
-                    candidate.not_before = Some(Instant::now() + ASK_AGAIN);
-                }
+            Done::Asked { peer, device, result: Err(trouble) } => {
+                search.failed(peer, device, &trouble, tell);
             }
         }
     }
 }
 
-/// Waits for `work` while taking note of what the network reports, so that its events never pile up.
-async fn patiently<T>(
-    work: impl Future<Output = T>,
-    events: &mut tokio::sync::mpsc::Receiver<NetEvent>,
-    candidates: &mut HashMap<PeerId, Candidate>,
-    tell: &impl Fn(JoinEvent),
-) -> T {
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            Some(event) = events.recv() => note(event, candidates, tell),
+impl<'a> Search<'a> {
+    /// Dials and asks whoever is due, several at a time: on a network full of nodes that do not
+    /// answer, or take their time, the one that lets this device in is not to wait for them. That
+    /// two members are asked at once does no harm, since both admit the same record.
+    fn begin<T: Fn(JoinEvent)>(
+        &mut self,
+        running: &mut FuturesUnordered<LocalBoxFuture<'a, Done>>,
+        tell: &'a T,
+    ) {
+        let now = Instant::now();
+        let net = self.net;
+        for (place, given) in self.given.iter_mut().enumerate() {
+            if !given.busy && given.not_before.is_none_or(|t| t <= now) {
+                given.busy = true;
+                let target = DialTarget::Address(given.address.clone());
+                running.push(Box::pin(async move {
+                    Done::Dialled { place, result: net.dial(target, Purpose::Join).await }
+                }));
+            }
         }
+        loop {
+            let busy = self.candidates.values().filter(|c| c.busy && !c.given).count();
+            let due = self
+                .candidates
+                .iter_mut()
+                .filter(|(_, c)| !c.busy && c.not_before.is_none_or(|t| t <= now))
+                .filter(|(_, c)| c.given || busy < MAX_ASKED_AT_ONCE)
+                .min_by_key(|(_, c)| (!c.given, c.failures));
+            let Some((peer, candidate)) = due else { return };
+            candidate.busy = true;
+            let (peer, addresses) = (*peer, candidate.addresses.clone());
+            let Some(device) = device_key_of(&peer).map(DeviceId::new) else { continue };
+            let (options, identity) = (self.options, self.identity);
+            running.push(Box::pin(async move {
+                let result = ask(options, identity, net, (peer, addresses), device, tell).await;
+                Done::Asked { peer, device, result }
+            }));
+        }
+    }
+
+    fn dialled(
+        &mut self,
+        place: usize,
+        result: Result<PeerId, net::DialError>,
+        tell: &impl Fn(JoinEvent),
+    ) {
+        let Some(given) = self.given.get_mut(place) else { return };
+        given.busy = false;
+        given.not_before = Some(Instant::now() + ASK_AGAIN);
+        match result {
+            Ok(peer) if device_key_of(&peer).is_none() => {}
+            Ok(peer) => {
+                let candidate = self.candidates.entry(peer).or_default();
+                candidate.given = true;
+                if !candidate.addresses.contains(&given.address) {
+                    candidate.addresses.push(given.address.clone());
+                }
+            }
+            Err(e) => {
+                let (with, why) = (given.address.to_string(), e.to_string());
+                if self.told.insert(format!("{with} {why}")) {
+                    tell(JoinEvent::Trouble { with: with.clone(), why: why.clone() });
+                }
+                self.last = Some(format!("{with}: {why}"));
+            }
+        }
+    }
+
+    fn failed(
+        &mut self,
+        peer: PeerId,
+        device: DeviceId,
+        trouble: &Trouble,
+        tell: &impl Fn(JoinEvent),
+    ) {
+        let why = trouble.to_string();
+        if self.told.insert(format!("{device} {why}")) {
+            tell(JoinEvent::Trouble { with: device.short(), why: why.clone() });
+        }
+        self.last = Some(why);
+        if let Some(candidate) = self.candidates.get_mut(&peer) {
+            candidate.busy = false;
+            candidate.failures = candidate.failures.saturating_add(1);
+            let pause = ASK_AGAIN * candidate.failures.min(MAX_PAUSES);
+            candidate.not_before = Some(Instant::now() + pause);
+        }
+    }
+
+    /// Where members' nodes were found.
+    fn members(&self, admission: &Admission) -> Vec<(DeviceId, Vec<String>)> {
+        self.candidates
+            .iter()
+            .filter_map(|(peer, c)| {
+                let device = DeviceId::new(device_key_of(peer)?);
+                let member = admission.roster.standing(&device).is_some();
+                let texts = c.addresses.iter().map(ToString::to_string).collect();
+                member.then_some((device, texts))
+            })
+            .collect()
     }
 }
 
 fn note(event: NetEvent, candidates: &mut HashMap<PeerId, Candidate>, tell: &impl Fn(JoinEvent)) {
     match event {
         NetEvent::Discovered { peer, addresses } => {
-            if candidates.len() >= MAX_CANDIDATES && !candidates.contains_key(&peer) {
+            let Some(device) = device_key_of(&peer) else { return };
+            let new = !candidates.contains_key(&peer);
+            if new && candidates.len() >= MAX_CANDIDATES {
                 return;
             }
-            let new = !candidates.contains_key(&peer);
             let candidate = candidates.entry(peer).or_default();
-            candidate.addresses = addresses;
-            if new && let Some(device) = device_key_of(&peer) {
+            if candidate.given {
+                let more = addresses.into_iter().filter(|a| !candidate.addresses.contains(a));
+                candidate.addresses =
+                    candidate.addresses.iter().cloned().chain(more).take(MAX_ADDRESSES).collect();
+            } else {
+                candidate.addresses = addresses;
+            }
+            if new {
                 tell(JoinEvent::Found { device: DeviceId::new(device) });
             }
         }
-        NetEvent::Expired { peer } => {
+        NetEvent::Expired { peer }
+            if candidates.get(&peer).is_some_and(|c| !c.given && !c.busy) =>
+        {
             candidates.remove(&peer);
         }
         _ => {}

@@ -234,7 +234,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to.
 async fn fold_loop(store: Store, wake: Arc<Notify>) {
-    const BATCH: usize = 2_000;
+    const BATCH: usize = 1_000;
     loop {
         wake.notified().await;
         loop {

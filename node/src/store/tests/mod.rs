@@ -17,7 +17,6 @@ mod damage;
 mod exchange;
 mod local;
 mod own;
-mod scale;
 mod views;
 
 pub(super) const NOW: u64 = 1_800_000_000_000;
