@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lanai_crdt::limits::MAX_INFLATED_BYTES;
+
 use super::mail::{Mail, parse_mail};
 use super::source::{MailItem, Place, Source, SourceError, SourceKind};
 use super::threading::{Record, thread};
@@ -18,19 +20,19 @@ use super::threading::{Record, thread};
 pub struct Limits {
     /// Bytes of one raw mail; a larger one is skipped.
     pub max_mail_bytes: usize,
-    /// Bytes of one text; a longer one is cut, with a line that says so.
+    /// Bytes of one text; of a longer one the rest is dropped and counted in [`Mail::cut_bytes`].
     pub max_text_bytes: usize,
     /// Bytes of all texts together.
     pub max_archive_text_bytes: usize,
 }
 
 impl Default for Limits {
-    /// 32 MiB for a mail; 40 KiB for a text, which fits a payload even if it cannot be compressed;
-    /// 512 MiB for all texts.
+    /// 32 MiB for a mail; 240 KiB for a text, as much as a payload can inflate to; 512 MiB for all
+    /// texts.
     fn default() -> Self {
         Limits {
             max_mail_bytes: 32 * 1024 * 1024,
-            max_text_bytes: 40 * 1024,
+            max_text_bytes: MAX_INFLATED_BYTES - 16 * 1024,
             max_archive_text_bytes: 512 * 1024 * 1024,
         }
     }
@@ -106,7 +108,7 @@ pub struct Skipped {
 pub struct Archive {
     /// How it stores its mails.
     pub kind: SourceKind,
-    /// The mails, parents before children, else by plausible date.
+    /// The mails, thread by thread, parents before children, else by plausible date.
     pub mails: Vec<ArchivedMail>,
     /// Mails left out because an earlier one has the same message id.
     pub duplicates: Vec<Duplicate>,

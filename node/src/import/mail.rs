@@ -2,7 +2,8 @@
 //!
 //! A mail from an old archive may hold anything. The result is always bounded and always plain
 //! text; what had to be guessed or left out is said in [`Mail::notes`]. Text is kept as the author wrote
-//! it, control characters included: whoever shows it cleans it, as all text from others.
+//! it, control characters included: whoever shows it cleans it, as all text from others. Only NULs,
+//! which damaged mailboxes are padded with, are dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +12,7 @@ use mail_parser::{Addr, Address, HeaderValue};
 
 use super::date::parse_date;
 use super::entity::{Fields, read_body, split_entity};
-use super::text::{cut_text, one_line, prefix};
+use super::text::{one_line, prefix};
 
 /// Ancestors of one mail that are kept: the start of the thread and the nearest ones.
 const MAX_REFERENCES: usize = 100;
@@ -65,8 +66,10 @@ pub struct Mail {
     pub from_address: String,
     /// The date it claims, if it claims any.
     pub date: Option<ClaimedDate>,
-    /// The text, lines ending in LF, no line end at the end.
+    /// The text, lines ending in LF, no line end at the end; [`Mail::text`] is what a post says.
     pub body: String,
+    /// Bytes of the text that were over the limit and are not in `body`.
+    pub cut_bytes: u64,
     /// What was left out.
     pub attachments: Vec<AttachmentNote>,
     /// What was guessed, damaged or left out, for people.
@@ -82,7 +85,10 @@ impl Mail {
             .iter()
             .take(MAX_NAMED_ATTACHMENTS)
             .map(|a| {
-                format!("[attachment left out: {}, {}, {} bytes]", a.name, a.media_type, a.bytes)
+                format!(
+                    "[attachment not imported: {}, {}, {} bytes]",
+                    a.name, a.media_type, a.bytes
+                )
             })
             .collect();
         let more = self.attachments.len().saturating_sub(MAX_NAMED_ATTACHMENTS);
@@ -90,6 +96,24 @@ impl Mail {
             lines.push(format!("[and {more} more]"));
         }
         lines.join("\n")
+    }
+
+    /// The text of a post: the body, cut to fit where it must be, a line that says so, and the
+    /// lines that name the attachments. At most `max_bytes`. True if anything of the body is missing.
+    #[must_use]
+    pub fn text(&self, max_bytes: usize) -> (String, bool) {
+        let attachments = self.attachment_lines();
+        let gap = if attachments.is_empty() || self.body.is_empty() { "" } else { "\n\n" };
+        let end = format!("{gap}{attachments}");
+        if self.cut_bytes == 0 && self.body.len() + end.len() <= max_bytes {
+            return (format!("{}{end}", self.body), false);
+        }
+        let note = |left: u64| format!("\n[cut here: {left} bytes more in the original]");
+        let whole = self.cut_bytes.saturating_add(self.body.len() as u64);
+        let kept = prefix(&self.body, max_bytes.saturating_sub(note(whole).len() + end.len()));
+        let note = note(whole - kept.len() as u64);
+        let text = format!("{kept}{note}{end}");
+        (prefix(text.trim_start(), max_bytes).to_owned(), true)
     }
 }
 
@@ -116,6 +140,7 @@ fn parse(raw: &[u8], max_text_bytes: usize) -> Result<Mail, MailError> {
         return Err(MailError::NoHeader);
     }
     let mut content = read_body(&fields, body);
+    without_nul(&mut content.text);
     let message_id = match fields.ids("message-id").into_iter().next().map(|id| clean_id(&id)) {
         Some(id) if id.is_empty() => derived_id(raw),
         Some(id) if id.len() > MAX_MESSAGE_ID_BYTES => {
@@ -126,12 +151,14 @@ fn parse(raw: &[u8], max_text_bytes: usize) -> Result<Mail, MailError> {
         None => derived_id(raw),
     };
     let (from_name, from_address) = author(&fields);
-    let date = fields.raw("date").map(one_line).filter(|text| !text.is_empty());
+    let date = fields.raw("date").map(header_line).filter(|text| !text.is_empty());
     let date = date.map(|text| ClaimedDate {
         unix_seconds: parse_date(&text),
         text: prefix(&text, MAX_NAME_BYTES).to_owned(),
     });
-    let subject = fields.text("subject").unwrap_or_default();
+    let subject = header_line(&fields.text("subject").unwrap_or_default());
+    let text = prefix(&content.text, max_text_bytes);
+    let cut_bytes = (content.text.len() - text.len()) as u64;
     Ok(Mail {
         references: references(&fields, &message_id),
         message_id,
@@ -139,25 +166,62 @@ fn parse(raw: &[u8], max_text_bytes: usize) -> Result<Mail, MailError> {
         from_name,
         from_address,
         date,
-        body: cut_text(content.text, max_text_bytes),
+        body: text.to_owned(),
+        cut_bytes,
         attachments: content.attachments,
         notes: content.notes,
     })
+}
+
+fn without_nul(text: &mut String) {
+    if text.contains('\0') {
+        text.retain(|c| c != '\0');
+    }
+}
+
+/// A header's text on one line.
+fn header_line(text: &str) -> String {
+    let mut line = one_line(text);
+    without_nul(&mut line);
+    line
 }
 
 fn clean_id(id: &str) -> String {
     id.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect()
 }
 
-/// The same mail gets the same id from every archive that holds it, whatever its line ends.
+/// The same mail gets the same id from every archive that holds it, whatever its line ends and what
+/// mail programs noted in its header about reading it.
 fn derived_id(raw: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
+    let mut in_header = true;
     for line in raw.trim_ascii_end().split(|&b| b == b'\n') {
-        hasher.update(line.strip_suffix(b"\r").unwrap_or(line));
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        in_header &= !line.is_empty();
+        if in_header && is_readers_note(line) {
+            continue;
+        }
+        hasher.update(line);
         hasher.update(b"\n");
     }
     let hash = hasher.finalize().to_hex();
     format!("{}@imported.lanai.invalid", prefix(&hash, 40))
+}
+
+/// Whether a header line is what a mail program writes into a mailbox while a mail is read and moved.
+fn is_readers_note(line: &[u8]) -> bool {
+    const NAMES: [&str; 8] = [
+        "status",
+        "x-status",
+        "x-keywords",
+        "x-uid",
+        "x-mozilla-status",
+        "x-mozilla-status2",
+        "content-length",
+        "lines",
+    ];
+    let name = line.split(|&b| b == b':').next().unwrap_or_default();
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }
 
 /// References, then those of In-Reply-To that are not among them. In-Reply-To may hold free text, of
@@ -191,8 +255,8 @@ fn author(fields: &Fields) -> (String, String) {
         if let HeaderValue::Address(address) = fields.addresses(field)
             && let Some(addr) = first_address(&address)
         {
-            let name = one_line(addr.name.as_deref().unwrap_or_default());
-            let address = one_line(addr.address.as_deref().unwrap_or_default());
+            let name = header_line(addr.name.as_deref().unwrap_or_default());
+            let address = header_line(addr.address.as_deref().unwrap_or_default());
             let name = name.trim_matches(['"', '\'', ' ']).to_owned();
             let fallback = address.split(['@', ' ']).next().unwrap_or_default();
             let name = if name.is_empty() { fallback.to_owned() } else { name };
@@ -207,7 +271,10 @@ fn author(fields: &Fields) -> (String, String) {
 
 /// `joe at example.org (Joe Doe)`, as the archives of Mailman write it.
 fn hidden_address(fields: &Fields) -> Option<(String, String)> {
-    let from = fields.text("from").filter(|from| !from.contains(['@', '<', ',', ';']))?;
+    let from = fields
+        .text("from")
+        .map(|from| header_line(&from))
+        .filter(|from| !from.contains(['@', '<', ',', ';']))?;
     let (address, name) = from.split_once('(').unwrap_or((&from, ""));
     let (local, domain) = address.trim().split_once(" at ")?;
     if local.contains(' ') || domain.contains(' ') || !domain.contains('.') {
@@ -293,6 +360,9 @@ mod tests {
         assert!(unix.message_id.ends_with("@imported.lanai.invalid"));
         assert_eq!(unix.message_id, mail("From: a@x\r\n\r\none\r\ntwo\r\n\r\n").message_id);
         assert_ne!(unix.message_id, mail("From: a@x\n\none\nthree\n").message_id);
+        let read = mail("Status: RO\nFrom: a@x\nX-Mozilla-Status: 0001\n\none\ntwo\n");
+        assert_eq!(unix.message_id, read.message_id);
+        assert_ne!(unix.message_id, mail("From: a@x\n\nStatus: RO\none\ntwo\n").message_id);
         let long = mail(&format!("Message-ID: <{}@x>\n\nx\n", "a".repeat(MAX_MESSAGE_ID_BYTES)));
         assert!(long.message_id.ends_with("@imported.lanai.invalid"));
         assert_eq!(long.notes.len(), 1);
@@ -319,7 +389,39 @@ mod tests {
             .map(|n| AttachmentNote { name: n.to_string(), media_type: "a/b".into(), bytes: n })
             .collect();
         let lines = m.attachment_lines();
-        assert!(lines.starts_with("[attachment left out: 0, a/b, 0 bytes]\n"));
+        assert!(lines.starts_with("[attachment not imported: 0, a/b, 0 bytes]\n"));
         assert!(lines.ends_with("\n[and 2 more]"));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_what_is_missing() {
+        let mut m =
+            mail(&format!("Content-Type: text/plain; charset=utf-8\n\n{}", "é".repeat(500)));
+        m.attachments.push(AttachmentNote { name: "x".into(), media_type: "a/b".into(), bytes: 1 });
+        let (whole, cut) = m.text(usize::MAX);
+        assert_eq!((whole.len(), cut), (1000 + 2 + m.attachment_lines().len(), false));
+        for more in [0, 7] {
+            m.cut_bytes = more;
+            for limit in 0..whole.len() {
+                let (text, cut) = m.text(limit);
+                assert!(cut && text.len() <= limit);
+                if limit > 150 {
+                    let (kept, end) = text.split_once('\n').unwrap();
+                    assert!(kept.chars().all(|c| c == 'é'));
+                    let missing = 1000 - kept.len() as u64 + more;
+                    let note = format!("[cut here: {missing} bytes more in the original]");
+                    assert_eq!(end, format!("{note}\n\n{}", m.attachment_lines()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nuls_are_dropped_and_other_controls_stay() {
+        let m = mail("From: A\0nn <a@x>\nSubject: a\0b\u{1b}[1m\nDate: \0\n\nx\0y\u{1b}[2J\n");
+        assert_eq!((m.from_name.as_str(), m.subject.as_str()), ("Ann", "ab\u{1b}[1m"));
+        assert_eq!((m.body.as_str(), m.date), ("xy\u{1b}[2J", None));
+        let m = mail("From: a@x\nContent-Transfer-Encoding: base64\n\nAEEA\n");
+        assert_eq!(m.body, "A");
     }
 }

@@ -30,4 +30,3 @@ pub use archive::{
 pub use mail::{AttachmentNote, ClaimedDate, Mail, MailError, parse_mail};
 pub use run::{Imported, write};
 pub use source::{MailItem, Place, Source, SourceError, SourceKind};
-pub use text::cut_text;

@@ -7,22 +7,31 @@
 //!    goes on where it was.
 //! 3. Entries are committed in batches of [`BATCH`], so a stop between two loses nothing, and the
 //!    thread of a reply is always there before it.
+//! 4. What a sync brought just before may not be folded yet, and what is not folded is not found:
+//!    so that is done first.
+//! 5. A text is cut only as far as its payload needs once it is packed; prose over twice the size of a
+//!    payload still fits one.
 
 use std::ops::ControlFlow;
 
 use lanai_crdt::envelope;
 use lanai_crdt::id::EntryId;
+use lanai_crdt::limits::MAX_PAYLOAD_BYTES;
 use lanai_crdt::payload::{self, Body, Note, Origin, Post, PostRole};
 use lanai_crdt::seal::CryptoRng;
 
 use super::archive::{Archive, ArchivedMail};
-use super::text::cut_text;
 use crate::store::{Author, NewEntry, NewRef, Store, StoreError};
 
 /// Entries committed together.
 const BATCH: usize = 250;
-/// Texts up to this size in bytes fit a payload even if they cannot be compressed.
-const SURELY_FITS_BYTES: usize = 40 * 1024;
+/// Entries folded together before the first batch.
+const FOLD_BATCH: usize = 2000;
+/// Texts up to this size in bytes fit a payload even if they cannot be compressed: all other fields
+/// of an entry take less than the rest.
+const SURELY_FITS_BYTES: usize = MAX_PAYLOAD_BYTES - 3 * 1024;
+/// How close to the longest text that fits a cut comes, in bytes.
+const CUT_STEP_BYTES: usize = 2 * 1024;
 /// Title of a thread whose root has no subject.
 const NO_SUBJECT: &str = "(no subject)";
 
@@ -48,8 +57,8 @@ struct Placed {
     root: NewRef,
 }
 
-/// Writes what is not there yet; `tags` are given to every thread. `step` is called after every batch with the number of mails dealt
-/// with; it may stop the import.
+/// Writes what is not there yet; `tags` are given to every thread. `step` is called after every
+/// batch, found or written, with the number of mails dealt with; it may stop the import.
 ///
 /// # Errors
 ///
@@ -64,6 +73,12 @@ pub fn write(
     step: &mut dyn FnMut(u64, &Imported) -> ControlFlow<()>,
 ) -> Result<Imported, StoreError> {
     let mut done = Imported::default();
+    while store.fold_pending(FOLD_BATCH)?.left > 0 {
+        if step(0, &done).is_break() {
+            done.stopped = true;
+            return Ok(done);
+        }
+    }
     let mut placed: Vec<Placed> = Vec::with_capacity(archive.mails.len());
     let mut batch: Vec<NewEntry> = Vec::new();
     // Index of the first mail whose place is still one in the batch.
@@ -95,7 +110,7 @@ pub fn write(
         };
         placed.push(place);
         let last = i + 1 == archive.mails.len();
-        if batch.len() >= BATCH || last {
+        if placed.len() - settled >= BATCH || last {
             let ids = store.append(author, now_ms, rng, std::mem::take(&mut batch))?;
             for place in placed.iter_mut().skip(settled) {
                 place.post = resolve(place.post, &ids)?;
@@ -120,25 +135,27 @@ fn resolve(reference: NewRef, ids: &[EntryId]) -> Result<NewRef, StoreError> {
     }
 }
 
-/// The body of a mail's entry, and whether its text had to be cut to fit. `root`: the tags of the
-/// thread that it opens.
+/// The body of a mail's entry, and whether its text is cut. `root`: the tags of the thread that it
+/// opens.
 fn body(mail: &ArchivedMail, root: Option<&[String]>) -> Result<(Body, bool), StoreError> {
-    let attachments = mail.mail.attachment_lines();
-    let whole = match (mail.mail.body.is_empty(), attachments.is_empty()) {
-        (_, true) => mail.mail.body.clone(),
-        (true, false) => attachments.clone(),
-        (false, false) => format!("{}\n\n{attachments}", mail.mail.body),
-    };
-    let mut limit = whole.len();
-    loop {
-        let cut = limit < whole.len();
-        let text = if cut { cut_text(whole.clone(), limit) } else { whole.clone() };
-        let body = with_text(mail, root, text);
-        if limit <= SURELY_FITS_BYTES || fits(&body)? {
-            return Ok((body, cut));
-        }
-        limit = (limit / 2).max(SURELY_FITS_BYTES);
+    let (text, cut) = mail.mail.text(usize::MAX);
+    let len = text.len();
+    let body = with_text(mail, root, text);
+    if len <= SURELY_FITS_BYTES || fits(&body)? {
+        return Ok((body, cut));
     }
+    let (mut fitting, mut too_long) = (SURELY_FITS_BYTES, len);
+    let mut body = with_text(mail, root, mail.mail.text(fitting).0);
+    while too_long - fitting > CUT_STEP_BYTES {
+        let middle = fitting.midpoint(too_long);
+        let longer = with_text(mail, root, mail.mail.text(middle).0);
+        if fits(&longer)? {
+            (fitting, body) = (middle, longer);
+        } else {
+            too_long = middle;
+        }
+    }
+    Ok((body, true))
 }
 
 fn fits(body: &Body) -> Result<bool, StoreError> {
@@ -265,7 +282,68 @@ mod tests {
                 char::from(b'!' + (noise >> 24) as u8 % 90)
             })
             .collect();
+        let (body, cut) = body(&archive.mails[0], Some(&[])).unwrap();
+        let Body::Note(note) = &body else { panic!("{body:?}") };
+        assert!(cut && fits(&body).unwrap());
+        // Ninety symbols take 6.5 bits each, and few bytes of a payload are left unused.
+        assert!(note.text.len() > MAX_PAYLOAD_BYTES * 11 / 10, "{}", note.text.len());
         let done = import(&store, &author, &archive);
         assert_eq!((done.posts, done.cut), (1, 1));
+    }
+
+    #[test]
+    fn long_prose_is_kept_whole_and_what_the_reader_cut_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, author) = store(dir.path());
+        let mut archive = archive();
+        archive.mails.truncate(2);
+        let words = ["river", "stone", "answer", "morning", "letter", "window", "quiet", "seven"];
+        archive.mails[0].mail.body =
+            (0..12_000_usize).map(|i| format!("{} {} ", words[i * i % 8], i % 97)).collect();
+        archive.mails[0].parent = None;
+        archive.mails[1].mail.cut_bytes = 5;
+        assert!(archive.mails[0].mail.body.len() > 2 * MAX_PAYLOAD_BYTES);
+        let done = import(&store, &author, &archive);
+        assert_eq!((done.posts, done.cut), (2, 1));
+        let (_, root) = store.find_message(&archive.mails[0].mail.message_id).unwrap()[0];
+        let info = store.entry(&root).unwrap().unwrap();
+        let Some(Body::Note(note)) = info.body else { panic!("{info:?}") };
+        assert_eq!(note.text, archive.mails[0].mail.body);
+    }
+
+    #[test]
+    fn what_was_synced_and_not_folded_yet_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, author) = store(dir.path());
+        let archive = archive();
+        let first = import(&store, &author, &archive);
+        let db = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+        db.execute_batch(
+            "DELETE FROM origins;
+             INSERT INTO todo SELECT e.n, NULL FROM entries e WHERE e.class > 0;",
+        )
+        .unwrap();
+        let again = import(&store, &author, &archive);
+        assert_eq!((again.posts, again.already), (0, first.posts));
+    }
+
+    #[test]
+    fn what_is_here_already_is_stepped_through_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, author) = store(dir.path());
+        let mut archive = archive();
+        import(&store, &author, &archive);
+        let known = archive.mails.clone();
+        while archive.mails.len() <= 2 * BATCH {
+            archive.mails.extend(known.iter().cloned());
+        }
+        let mut steps = Vec::new();
+        let step = &mut |mails, _: &Imported| {
+            steps.push(mails);
+            ControlFlow::Continue(())
+        };
+        let done = write(&store, &author, &archive, &[], 1, &mut OsRandom, step).unwrap();
+        assert_eq!((done.posts, done.already as usize), (0, archive.mails.len()));
+        assert_eq!(steps, [BATCH as u64, 2 * BATCH as u64, archive.mails.len() as u64]);
     }
 }

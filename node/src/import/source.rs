@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::text::shown_name;
 
@@ -199,6 +199,44 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
+/// The members of a gzip file, one after another. Zeros after the last are padding, as tapes and
+/// block devices leave it, and no damage: the last mail is whole.
+struct Members<R: BufRead> {
+    /// Empty after the end and after an error.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            let n = member.read(buf)?;
+            if n > 0 || buf.is_empty() {
+                self.member = Some(member);
+                return Ok(n);
+            }
+            let mut input = member.into_inner();
+            let mut padded = false;
+            loop {
+                let rest = input.fill_buf()?;
+                if rest.is_empty() {
+                    return Ok(0);
+                }
+                let zeros = rest.iter().take_while(|&&b| b == 0).count();
+                if zeros == 0 {
+                    break;
+                }
+                padded = true;
+                input.consume(zeros);
+            }
+            if padded {
+                return Err(io::Error::other("something follows the padding after its end"));
+            }
+            self.member = Some(GzDecoder::new(input));
+        }
+        Ok(0)
+    }
+}
+
 impl Source {
     /// Opens `path`, a file or a Maildir. Compression is recognised by content, not by name.
     ///
@@ -230,7 +268,7 @@ impl Source {
         let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counting);
         let start = buffered.fill_buf().map_err(open_error)?;
         let (kind, input): (_, Box<dyn BufRead + Send>) = if start.starts_with(&GZIP_MAGIC) {
-            let gz = MultiGzDecoder::new(buffered);
+            let gz = Members { member: Some(GzDecoder::new(buffered)) };
             (SourceKind::MboxGz, Box::new(BufReader::with_capacity(BUFFER_BYTES, gz)))
         } else {
             (SourceKind::Mbox, Box::new(buffered))

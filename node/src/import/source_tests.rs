@@ -119,6 +119,20 @@ fn gzip_is_recognised_by_content_and_progress_reaches_the_end() {
 }
 
 #[test]
+fn zeros_after_a_gzip_stream_are_padding() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = gz(FIXTURE);
+    let padded = [whole.as_slice(), &[0; 1000]].concat();
+    let source = Source::open(&write(dir.path(), "padded", &padded), 1 << 20).unwrap();
+    assert_eq!(raw_bytes(source).len(), 36);
+    for junk in [&b"junk"[..], b"\0\0junk"] {
+        let path = write(dir.path(), "junk", &[whole.as_slice(), junk].concat());
+        let last = Source::open(&path, 1 << 20).unwrap().last().unwrap();
+        assert!(matches!(last, Err(SourceError::Gzip { .. })), "{last:?}");
+    }
+}
+
+#[test]
 fn a_broken_gzip_stream_yields_what_came_before_and_then_a_named_error() {
     let dir = tempfile::tempdir().unwrap();
     let whole = gz(FIXTURE);

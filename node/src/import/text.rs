@@ -4,26 +4,6 @@ use std::borrow::Cow;
 
 use lanai_crdt::text::is_hazard;
 
-/// Cuts `text` to at most `limit` bytes, at a character boundary, with a last line that says so.
-///
-/// The line counts towards the limit. Below the length of that line (some 60 bytes) only the
-/// cut remains.
-#[must_use]
-pub fn cut_text(text: String, limit: usize) -> String {
-    if text.len() <= limit {
-        return text;
-    }
-    let note = |left: usize| format!("\n[cut here: {left} bytes more in the original]");
-    let room = limit.saturating_sub(note(text.len()).len());
-    let mut kept = prefix(&text, room).to_owned();
-    let note = note(text.len() - kept.len());
-    if kept.len() + note.len() <= limit {
-        kept.push_str(&note);
-        return kept;
-    }
-    prefix(&text, limit).to_owned()
-}
-
 /// The longest prefix of at most `max` bytes that ends between characters.
 #[must_use]
 pub(crate) fn prefix(text: &str, max: usize) -> &str {
@@ -187,22 +167,6 @@ fn uu_block(mut rest: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cutting_keeps_characters_whole_and_says_what_is_missing() {
-        let text = "é".repeat(500);
-        for limit in 0..1000 {
-            let cut = cut_text(text.clone(), limit);
-            assert!(cut.len() <= limit);
-            if limit > 60 {
-                let (kept, note) = cut.split_once('\n').unwrap();
-                assert!(kept.chars().all(|c| c == 'é'));
-                let missing = 1000 - kept.len();
-                assert_eq!(note, format!("[cut here: {missing} bytes more in the original]"));
-            }
-        }
-        assert_eq!(cut_text(text.clone(), 1000), text);
-    }
 
     #[test]
     fn flowed_lines_become_paragraphs() {

@@ -10,8 +10,9 @@
 //! 4. A mail without such an ancestor whose subject says it is a reply answers the earliest earlier mail
 //!    with the same normalised subject. Without "Re:" it starts a thread: two people may well use one
 //!    title.
-//! 5. Mails are handed out by plausible date, then file order, but a parent always before its
-//!    children.
+//! 5. Mails are handed out thread by thread: threads by the plausible date of their first mail, the
+//!    mails of one by plausible date, then file order, but a parent always before its children. So
+//!    whoever writes them in batches touches each thread in one batch or two, and not in all.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -76,7 +77,7 @@ pub fn thread(records: &[Record], now: i64) -> Threading {
     link_subjects(records, &dates, &is_duplicate, &mut forest);
     let dates = dated(&forest);
 
-    let order = emission_order(&forest.parents, &dates, &is_duplicate);
+    let mut order = emission_order(&forest.parents, &dates, &is_duplicate);
     let mut roots: Vec<usize> = (0..records.len()).collect();
     for &at in &order {
         let root = forest.parent(at).and_then(|p| roots.get(p).copied());
@@ -84,6 +85,8 @@ pub fn thread(records: &[Record], now: i64) -> Threading {
             *slot = root;
         }
     }
+    let start = |at: usize| roots.get(at).map(|&root| (dates.get(root).copied(), root));
+    order.sort_by_key(|&at| start(at));
     let links = roots
         .into_iter()
         .zip(&forest.parents)
@@ -159,7 +162,7 @@ fn link_subjects(
     }
 }
 
-/// Rule 5.
+/// Parents before children, else by date, then file order.
 fn emission_order(
     parents: &[Option<usize>],
     dates: &[i64],

@@ -82,7 +82,7 @@ fn duplicates_are_reported_and_take_no_part() {
     assert_eq!(t.links[2].duplicate_of, Some(0));
     assert_eq!(t.links[2].parent, None);
     assert_eq!(t.links[3].parent, Some(0));
-    assert_eq!(t.order, [0, 1, 3]);
+    assert_eq!(t.order, [0, 3, 1]);
 }
 
 #[test]
@@ -149,6 +149,10 @@ proptest::proptest! {
             .collect();
         let t = thread(&records, NOW);
         let mut seen = vec![false; records.len()];
+        let roots: Vec<usize> = t.order.iter().map(|&at| t.links[at].root).collect();
+        let changes = roots.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let threads = roots.iter().collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(changes + 1, threads, "a thread stands in one piece");
         for &at in &t.order {
             let link = t.links[at];
             assert!(!seen[at] && link.duplicate_of.is_none());
