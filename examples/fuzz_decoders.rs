@@ -45,20 +45,15 @@ fn main() -> support::Result<()> {
     let mut all = 0;
     for target in &targets {
         let mut random = fuzz::Random::new(args.seed);
-        let (start, mut peak, mut accepted) = (Instant::now(), 0, 0u64);
+        let (start, mut accepted) = (Instant::now(), 0u64);
         for _ in 0..share {
             let input = target.input(&mut random);
             let before = MEMORY.allocated();
             MEMORY
                 .set_limit(before + args.limit_mib * 1024 * 1024)
                 .map_err(|()| "more is held than the limit")?;
-            let highest = MEMORY.max_allocated();
             let result =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (target.run)(&input)));
-            let now = MEMORY.max_allocated();
-            if now > highest {
-                peak = peak.max(now - before);
-            }
             MEMORY.set_limit(usize::MAX).map_err(|()| "the limit cannot be lifted")?;
             match result {
                 Ok(good) => accepted += u64::from(good),
@@ -70,10 +65,9 @@ fn main() -> support::Result<()> {
         }
         all += share;
         println!(
-            "{:<24} {share:>10} inputs, {accepted:>9} accepted, {:>9.0}/s, new peak {:>6} KiB",
+            "{:<24} {share:>10} inputs, {accepted:>9} accepted, {:>9.0}/s",
             target.name,
-            share as f64 / start.elapsed().as_secs_f64(),
-            peak / 1024
+            share as f64 / start.elapsed().as_secs_f64()
         );
     }
     println!("{all} inputs, no panic, nothing held beyond {} MiB", args.limit_mib);
