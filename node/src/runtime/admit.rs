@@ -41,13 +41,20 @@ pub(super) enum ServeError {
     Runtime(#[from] RuntimeError),
 }
 
+/// What came of a join stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// The device was let in.
+    Joined(DeviceId),
+}
+
 /// Serves one join stream. Gives the newcomer's device once it is a member.
 pub(super) async fn serve(
     store: Store,
     identity: Arc<Identity>,
     newcomer: DeviceId,
     mut stream: NetStream,
-) -> Result<DeviceId, ServeError> {
+) -> Result<Served, ServeError> {
     let roster = {
         let store = store.clone();
         blocking(move || store.roster()).await??
@@ -110,7 +117,7 @@ pub(super) async fn serve(
                 AdmitterOutput::Finished(result) => {
                     // What was written is on its way; the newcomer may have closed already.
                     let _closed = tokio::time::timeout(WRITE_PATIENCE, stream.close()).await;
-                    return Ok(result.map(|_| newcomer)?);
+                    return Ok(result.map(|_| Served::Joined(newcomer))?);
                 }
             };
             outputs.extend(answers);
