@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use lanai_crdt::entry::Class;
 use lanai_crdt::id::{CommunityId, DeviceId};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::admit::{self, Served};
 use super::doors::Doors;
+use super::enrol;
 use super::live::{self, LiveReport};
 use super::peers::{Outcome, Peers};
 use super::session::author;
@@ -38,6 +40,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 const MAX_WAITERS: usize = 64;
 /// Devices of others on this network that are counted.
 const MAX_STRANGERS: usize = 1024;
+/// Nodes that are shown this device's enrolment at the same time.
+const MAX_ENROLMENTS: usize = 4;
+/// Roster changes from join streams that wait for the loop.
+const NEWS_QUEUE: usize = 8;
 
 /// How long a stopping node waits until its answer is written.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
@@ -102,6 +108,8 @@ pub struct Node {
     members: HashSet<PeerId>,
     sessions: Sessions,
     doors: Doors,
+    news: mpsc::Sender<oneshot::Sender<()>>,
+    enrolments: JoinSet<()>,
     top_up: TopUp,
     throttle: Throttle,
     live: mpsc::Sender<live::LiveMessage>,
@@ -141,6 +149,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     let fold = Arc::new(Notify::new());
     let folder = tokio::spawn(fold_loop(store.clone(), fold.clone()));
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
+    let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
 
     let mut node = Node {
         peers: Peers::new(identity.device_id()),
@@ -150,6 +159,8 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
         members: HashSet::new(),
         sessions: Sessions::default(),
         doors: Doors::default(),
+        news,
+        enrolments: JoinSet::new(),
         top_up: TopUp::default(),
         throttle: Throttle::default(),
         live,
@@ -201,6 +212,13 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
                 Some(served) => node.on_served(served).await,
                 None => Ok(()),
             },
+            Some(taken_in) = roster_news.recv() => {
+                let done = node.roster_changed().await;
+                // Whoever waited for it may have gone.
+                let _gone = taken_in.send(());
+                done
+            }
+            Some(_) = node.enrolments.join_next() => Ok(()),
             Some(report) = live_reports.recv() => node.on_live(report).await,
             () = sleep_until(next_session) => Ok(()),
             _ = look.tick() => node.on_look().await,
@@ -215,6 +233,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     let ending = async {
         node.sessions.shutdown().await;
         node.doors.shutdown().await;
+        node.enrolments.shutdown().await;
         node.net.shutdown().await;
     };
     if tokio::time::timeout(STOP_PATIENCE, ending).await.is_err() {
@@ -313,9 +332,7 @@ impl Node {
             NetEvent::SyncStream { peer, stream } => self.accept_session(peer, stream),
             NetEvent::JoinStream { peer, stream } => self.accept_join(peer, stream),
             NetEvent::NotAdmitted { peer } => {
-                if let Some(device) = device_of(&peer) {
-                    tracing::info!(%device, "does not know this device as a member yet");
-                }
+                self.push_enrolment(peer);
             }
             NetEvent::Connected { member: false, .. }
             | NetEvent::Disconnected { member: false, .. }
@@ -342,7 +359,8 @@ impl Node {
     fn accept_join(&mut self, peer: PeerId, stream: NetStream) {
         let Some(device) = device_of(&peer) else { return };
         let (store, identity) = (self.store.clone(), self.identity.clone());
-        let serve = |stream| admit::serve(store, identity, device, stream);
+        let news = self.news.clone();
+        let serve = |stream| admit::serve(store, identity, device, news, stream);
         if !self.doors.open(device, stream, serve) {
             self.count("joins refused, too many", 1);
         }
@@ -354,7 +372,36 @@ impl Node {
                 tracing::info!(%device, "admitted a newcomer");
                 self.on_own_write().await
             }
+            Served::Enrolled(device) => {
+                tracing::info!(%device, "was shown to be a member");
+                self.fold.notify_one();
+                self.peers.offer_others(&device, Instant::now());
+                Ok(())
+            }
         }
+    }
+
+    /// A member's node does not know this device yet: show it why it should.
+    fn push_enrolment(&mut self, peer: PeerId) {
+        let Some(device) = device_of(&peer) else { return };
+        tracing::info!(%device, "does not know this device as a member yet");
+        // It is tried again with the next connection.
+        if self.enrolments.len() >= MAX_ENROLMENTS || !self.members.contains(&peer) {
+            return;
+        }
+        let (store, net) = (self.store.clone(), self.net.clone());
+        let own = self.identity.device_id();
+        self.enrolments.spawn(async move {
+            match enrol::push(store, own, net.clone(), peer).await {
+                Ok(()) => {
+                    tracing::info!(%device, "knows this device as a member now");
+                    // What a connection may carry is decided when it is made. An error says that
+                    // the network has ended.
+                    let _ended = net.disconnect(peer).await;
+                }
+                Err(e) => tracing::info!(%device, "showing it this device's admission: {e}"),
+            }
+        });
     }
 
     fn label(&self, device: DeviceId, opened: bool) -> Label {

@@ -34,7 +34,7 @@ fn a_device_admitted_without_a_seal_is_seen_and_any_member_gives_it_one() {
     assert_eq!(ana.store.lacking_seals().unwrap(), BTreeSet::new());
     let note = ana.note("Can you read this?", "It is sealed.");
 
-    let cleo = cleo.join(&mut ben);
+    let cleo = cleo.join(&ben);
     cleo.pull(&ana);
     cleo.fold();
     assert!(cleo.store.thread(&note).unwrap().is_some(), "the seal that Ben gave opens it");
