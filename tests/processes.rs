@@ -218,6 +218,28 @@ fn join_through_any_member_then_split_and_merge() {
 }
 
 #[test]
+fn a_member_shows_its_admission_to_one_who_was_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben, cleo] = ["ana", "ben", "cleo"].map(|n| Home::new(dir.path(), n));
+    ana.up();
+    let ticket = ana.ticket("2");
+    ben.must_join(&ticket, &ana);
+    until_equal(&[&ana, &ben]);
+    ana.stop();
+    cleo.must_join(&ticket, &ben);
+    until_equal(&[&ben, &cleo]);
+    ben.stop();
+
+    // Ana has never heard of Cleo, and Ben, who could tell, is away.
+    let thread = cleo.text(&["ask", "Do you know me?", "-m", "Ben let me in."], "id");
+    ana.up();
+    let address = ana.address();
+    cleo.run(&["sync", "--peer", &address, "--wait", "50s"]);
+    until_equal(&[&ana, &cleo]);
+    assert_eq!(ana.post_texts(&thread), ["Ben let me in."]);
+}
+
+#[test]
 fn a_stranger_learns_nothing_and_bad_tickets_are_refused_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, cleo] = ["ana", "ben", "cleo"].map(|n| Home::new(dir.path(), n));

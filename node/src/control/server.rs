@@ -2,16 +2,21 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{MAX_REQUEST_BYTES, Reply, Request};
 
 /// How long a client may take to say what it wants.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may take to read its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// Clients at the same time; more are hung up on.
+const MAX_CLIENTS: usize = 128;
 /// Requests that wait for the runtime.
 const QUEUE: usize = 16;
 
@@ -36,11 +41,17 @@ pub fn listen(socket: &Path) -> std::io::Result<mpsc::Receiver<Incoming>> {
     let listener = UnixListener::bind(socket)?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
     let (tx, rx) = mpsc::channel(QUEUE);
+    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
     tokio::spawn(async move {
         while !tx.is_closed() {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    tokio::spawn(serve(stream, tx.clone()));
+                    let Ok(place) = places.clone().try_acquire_owned() else { continue };
+                    let queue = tx.clone();
+                    tokio::spawn(async move {
+                        serve(stream, queue).await;
+                        drop(place);
+                    });
                 }
                 Err(e) => {
                     tracing::warn!("control socket: {e}");
@@ -74,7 +85,8 @@ async fn serve(stream: UnixStream, queue: mpsc::Sender<Incoming>) {
     if let Ok(mut text) = serde_json::to_string(&reply) {
         text.push('\n');
         // A client that went away needs no answer.
-        let _gone = write.write_all(text.as_bytes()).await;
+        let writing = write.write_all(text.as_bytes());
+        let _gone = tokio::time::timeout(ANSWER_PATIENCE, writing).await;
     }
     // Most answers are not waited for.
     let _unheeded = written.send(());
@@ -101,6 +113,22 @@ mod tests {
         let status = NodeStatus { pid: 7, ..NodeStatus::default() };
         incoming.reply.send(Reply::Status(status.clone())).unwrap();
         assert_eq!(asker.await.unwrap(), Reply::Status(status));
+    }
+
+    #[tokio::test]
+    async fn a_socket_left_behind_is_replaced_and_an_endless_request_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        assert!(matches!(Client::connect(&path), Err(ControlError::NotRunning)));
+        let _requests = listen(&path).unwrap();
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        // No line ends; the rest of it may find nobody listening any more.
+        stream.write_all(&[b'x'; MAX_REQUEST_BYTES]).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("not understood"), "{text}");
     }
 
     #[tokio::test]

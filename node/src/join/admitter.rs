@@ -6,6 +6,7 @@ use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use lanai_crdt::payload::SignedJoinRecord;
 use lanai_crdt::roster::Roster;
 
+use super::enrol::{MAX_ENROLMENT_BYTES, Pushed, read_body};
 use super::frame::{FrameError, FrameReader, MAX_BODY_BYTES, Message, RosterItem};
 use super::{
     ADMISSION_MS, Deadline, MAX_ROSTER_BYTES, MAX_ROSTER_ENTRIES, Nonce, Refusal, STEP_MS,
@@ -31,8 +32,16 @@ pub enum AdmitterInput<'a> {
         /// Sum of their [`RosterItem::encoded_bytes`].
         bytes: u32,
     },
-    /// Answer to [`AdmitterOutput::Admit`]: it could not be published.
+    /// Answer to [`AdmitterOutput::Admit`]: it could not be published; or to
+    /// [`AdmitterOutput::Enrol`].
     Refused(Refusal),
+    /// Answer to [`AdmitterOutput::Enrol`]: they are in the store, and the peer is a member.
+    Enrolled {
+        /// Who it is.
+        member: MemberId,
+        /// What enrols its device.
+        admit: EntryId,
+    },
     /// Answer to [`AdmitterOutput::WantEntries`]: the next entries, at least one.
     Entries(Vec<RosterItem>),
 }
@@ -52,6 +61,9 @@ pub enum AdmitterOutput {
         /// answer with this entry.
         known: Option<EntryId>,
     },
+    /// The peer says that it is a member by these entries: judge them with `vouched` and answer with
+    /// [`AdmitterInput::Enrolled`] or [`AdmitterInput::Refused`].
+    Enrol(Vec<Pushed>),
     /// Everything before is to be written first; then give the entries from this place on, some
     /// 64 KiB of them.
     WantEntries {
@@ -91,6 +103,11 @@ enum State {
     Admission {
         member: MemberId,
     },
+    Enrolment {
+        bytes: usize,
+        pushed: Vec<Pushed>,
+    },
+    Judging,
     Sending {
         member: MemberId,
         admit: EntryId,
@@ -172,7 +189,9 @@ impl Admitter {
         if self.whole.passed(now_ms) || self.step.passed(now_ms) {
             // A newcomer who waits for this side's store is not to blame.
             return Err(match self.state {
-                State::Admission { .. } => AdmitterError::Refused(Refusal::Internal),
+                State::Admission { .. } | State::Judging => {
+                    AdmitterError::Refused(Refusal::Internal)
+                }
                 _ => AdmitterError::TimedOut,
             });
         }
@@ -186,7 +205,7 @@ impl Admitter {
                 Ok(())
             }
             AdmitterInput::Refused(refusal) => match self.state {
-                State::Admission { .. } => Err(AdmitterError::Refused(refusal)),
+                State::Admission { .. } | State::Judging => Err(AdmitterError::Refused(refusal)),
                 _ => Ok(()),
             },
             AdmitterInput::Admitted { admit, entries, bytes } => {
@@ -201,6 +220,13 @@ impl Admitter {
                     State::Sending { member, admit, entries, bytes, sent: 0, sent_bytes: 0 };
                 Ok(())
             }
+            AdmitterInput::Enrolled { member, admit } => {
+                if matches!(self.state, State::Judging) {
+                    out.push(AdmitterOutput::Send(Message::Admitted(admit).encode()));
+                    self.finish(Ok(member), out);
+                }
+                Ok(())
+            }
             AdmitterInput::Entries(items) => self.entries(&items, now_ms, out),
         }
     }
@@ -211,7 +237,7 @@ impl Admitter {
         now_ms: u64,
         out: &mut Vec<AdmitterOutput>,
     ) -> Result<(), AdmitterError> {
-        match (&self.state, message) {
+        match (&mut self.state, message) {
             (State::Challenge, Message::OtherVersion(_)) => {
                 Err(AdmitterError::Refused(Refusal::Version))
             }
@@ -229,14 +255,45 @@ impl Admitter {
                 Ok(())
             }
             (State::Record { ticket_key }, Message::Record(record)) => {
-                let known = self.judge(ticket_key, &record, now_ms)?;
+                let ticket_key = *ticket_key;
+                let known = self.judge(&ticket_key, &record, now_ms)?;
                 self.step = Deadline::new(now_ms, ADMISSION_MS);
                 self.state = State::Admission { member: record.record.member() };
                 out.push(AdmitterOutput::Admit { record, known });
                 Ok(())
             }
+            (State::Challenge, Message::Enrolment(body)) => {
+                self.enrolment(0, Vec::new(), &body, now_ms, out)
+            }
+            (State::Enrolment { bytes, pushed }, Message::Enrolment(body)) => {
+                let (bytes, pushed) = (*bytes, std::mem::take(pushed));
+                self.enrolment(bytes, pushed, &body, now_ms, out)
+            }
             (_, message) => Err(AdmitterError::Unexpected(message.word())),
         }
+    }
+
+    fn enrolment(
+        &mut self,
+        bytes: usize,
+        mut pushed: Vec<Pushed>,
+        body: &[u8],
+        now_ms: u64,
+        out: &mut Vec<AdmitterOutput>,
+    ) -> Result<(), AdmitterError> {
+        let bytes = bytes + body.len();
+        if bytes > MAX_ENROLMENT_BYTES {
+            return Err(AdmitterError::Refused(Refusal::Unknown));
+        }
+        if body.is_empty() {
+            self.step = Deadline::new(now_ms, ADMISSION_MS);
+            self.state = State::Judging;
+            out.push(AdmitterOutput::Enrol(pushed));
+        } else {
+            pushed.extend(read_body(body)?);
+            self.state = State::Enrolment { bytes, pushed };
+        }
+        Ok(())
     }
 
     /// The key of the ticket that the newcomer's tag is made with. All tickets are looked through,

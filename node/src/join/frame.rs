@@ -9,6 +9,7 @@
 //! | 5 | ENTRIES | one or more entries |
 //! | 6 | ADMITTED | 32 id of the admission |
 //! | 7 | REFUSED | u8 reason |
+//! | 8 | ENROLMENT | no, one or more entries |
 //!
 //! An entry: u16 length of the header, header, 64 signature, u8 payload flag (0 or 1), and with
 //! flag 1 the payload, as long as the header says. Flag 0: the sender does not have the payload.
@@ -38,6 +39,7 @@ const ROSTER: u8 = 4;
 const ENTRIES: u8 = 5;
 const ADMITTED: u8 = 6;
 const REFUSED: u8 = 7;
+const ENROLMENT: u8 = 8;
 
 /// Why bytes are not frames of this protocol. The stream cannot be followed any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,10 +88,12 @@ pub(super) enum Message {
     Entries(Vec<u8>),
     Admitted(EntryId),
     Refused(Refusal),
+    /// Entries, not decoded; empty at the end.
+    Enrolment(Vec<u8>),
 }
 
 impl Message {
-    const fn kind(&self) -> u8 {
+    pub(super) const fn kind(&self) -> u8 {
         match self {
             Message::Challenge { .. } | Message::OtherVersion(_) => CHALLENGE,
             Message::Proof { .. } => PROOF,
@@ -98,6 +102,7 @@ impl Message {
             Message::Entries(_) => ENTRIES,
             Message::Admitted(_) => ADMITTED,
             Message::Refused(_) => REFUSED,
+            Message::Enrolment(_) => ENROLMENT,
         }
     }
 
@@ -111,6 +116,7 @@ impl Message {
             Message::Entries(_) => "ENTRIES",
             Message::Admitted(_) => "ADMITTED",
             Message::Refused(_) => "REFUSED",
+            Message::Enrolment(_) => "ENROLMENT",
         }
     }
 
@@ -133,7 +139,7 @@ impl Message {
                 out.extend_from_slice(&entries.to_be_bytes());
                 out.extend_from_slice(&bytes.to_be_bytes());
             }
-            Message::Entries(body) => out.extend_from_slice(body),
+            Message::Entries(body) | Message::Enrolment(body) => out.extend_from_slice(body),
             Message::Admitted(id) => out.extend_from_slice(id.as_bytes()),
             Message::Refused(refusal) => out.push(refusal.number()),
         }
@@ -170,6 +176,7 @@ impl Message {
                 _ => return Err(malformed),
             },
             ENTRIES => return Ok(Message::Entries(body)),
+            ENROLMENT => return Ok(Message::Enrolment(body)),
             ADMITTED => Message::Admitted(EntryId::new(r.array().ok_or(malformed.clone())?)),
             REFUSED => Message::Refused(Refusal::from_number(r.byte().ok_or(malformed.clone())?)),
             _ => return Err(FrameError::UnknownType(kind)),
@@ -185,7 +192,7 @@ const fn limit(kind: u8) -> Option<usize> {
         PROOF => 64,
         RECORD => JOIN_RECORD_BYTES,
         ROSTER => 8,
-        ENTRIES => MAX_BODY_BYTES,
+        ENTRIES | ENROLMENT => MAX_BODY_BYTES,
         ADMITTED => 32,
         REFUSED => 1,
         _ => return None,
@@ -353,6 +360,7 @@ mod tests {
             Message::Entries(vec![5; 3]),
             Message::Admitted(EntryId::new([6; 32])),
             Message::Refused(Refusal::UsedUp),
+            Message::Enrolment(vec![8; 2]),
         ]
     }
 
@@ -376,6 +384,7 @@ mod tests {
             vec![0, 0, 3, 5, 5, 5, 5],
             [&[0, 0, 32, 6][..], &[6; 32]].concat(),
             vec![0, 0, 1, 7, 3],
+            vec![0, 0, 2, 8, 8, 8],
         ];
         let got: Vec<Vec<u8>> = samples().iter().map(Message::encode).collect();
         assert_eq!(got, want, "the frames are part of the protocol");
@@ -402,12 +411,12 @@ mod tests {
             Err(FrameError::TooLong { kind: 5, bytes: 0x00ff_ffff })
         );
         assert_eq!(read_all(&[0, 1, 0x11, 3]), Err(FrameError::TooLong { kind: 3, bytes: 273 }));
-        assert_eq!(read_all(&[0, 0, 0, 8]), Err(FrameError::UnknownType(8)));
+        assert_eq!(read_all(&[0, 0, 0, 9]), Err(FrameError::UnknownType(9)));
         assert_eq!(read_all(&[0, 0, 0, 0]), Err(FrameError::UnknownType(0)));
         for message in samples() {
             let kind = message.kind();
             let mut frame = message.encode();
-            if kind != ENTRIES {
+            if ![ENTRIES, ENROLMENT].contains(&kind) {
                 frame.pop();
                 frame[2] = frame[2].wrapping_sub(1);
                 if frame[2] == 0xff {

@@ -38,16 +38,20 @@
 //!    [`MAX_ROSTER_ENTRIES`] and [`MAX_ROSTER_BYTES`], each step by a deadline, the number of joins
 //!    at a time and a minute by the [`Gate`].
 //!
+//! A member whom the other side does not know yet begins the same stream with ENROLMENT; see `enrol`.
+//!
 //! After [`Joined`] the newcomer makes its store and dials again as a member: what a connection may
 //! do is decided when it is established.
 
 mod admitter;
+mod enrol;
 mod frame;
 mod gate;
 mod joiner;
 mod state;
 
 pub use admitter::{Admitter, AdmitterError, AdmitterInput, AdmitterOutput};
+pub use enrol::{Answer, MAX_ENROLMENT_BYTES, Pushed, enrolment_frames, vouched};
 pub use frame::{FrameError, MAX_BODY_BYTES, RosterItem};
 pub use gate::{Gate, MAX_CONCURRENT_JOINS, MAX_JOINS_A_MINUTE, MAX_JOINS_A_MINUTE_OF_ONE_PEER};
 pub use joiner::{

@@ -6,16 +6,20 @@ use std::time::Duration;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use lanai_crdt::id::{DeviceId, EntryId};
 use lanai_crdt::payload::{Admit, Body, SignedJoinRecord};
+use lanai_crdt::roster::Standing;
 use minicbor::bytes::ByteVec;
+use tokio::sync::{mpsc, oneshot};
 
 use super::now_millis;
 use super::session::author;
 use super::state::{RuntimeError, blocking};
 use crate::identity::Identity;
-use crate::join::{Admitter, AdmitterError, AdmitterInput, AdmitterOutput, Refusal, RosterItem};
+use crate::join::{
+    Admitter, AdmitterError, AdmitterInput, AdmitterOutput, Pushed, Refusal, RosterItem, vouched,
+};
 use crate::net::NetStream;
 use crate::random::{OsRandom, random_bytes};
-use crate::store::{NewEntry, Store, StoreError};
+use crate::store::{Incoming, NewEntry, Source, Store, StoreError};
 
 /// Bytes of roster entries handed to the machine at once.
 const PIECE_BYTES: usize = 60 * 1024;
@@ -41,13 +45,24 @@ pub(super) enum ServeError {
     Runtime(#[from] RuntimeError),
 }
 
-/// Serves one join stream. Gives the newcomer's device once it is a member.
+/// What came of a join stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// The device was let in.
+    Joined(DeviceId),
+    /// The device showed that it belonged already.
+    Enrolled(DeviceId),
+}
+
+/// Serves one join stream; gives what became of the device once it is a member. `news` is where the
+/// node is told that the roster has changed; it answers when it has taken that in.
 pub(super) async fn serve(
     store: Store,
     identity: Arc<Identity>,
     newcomer: DeviceId,
+    news: mpsc::Sender<oneshot::Sender<()>>,
     mut stream: NetStream,
-) -> Result<DeviceId, ServeError> {
+) -> Result<Served, ServeError> {
     let roster = {
         let store = store.clone();
         blocking(move || store.roster()).await??
@@ -55,6 +70,7 @@ pub(super) async fn serve(
     let own = identity.device_id();
     let mut machine =
         Admitter::new(own, newcomer, Arc::new((*roster).clone()), random_bytes(), now_millis());
+    let mut served = Served::Joined(newcomer);
     let mut roster_items: Vec<RosterItem> = Vec::new();
     let mut buffer = vec![0; 4096];
     let mut outputs = std::collections::VecDeque::new();
@@ -95,6 +111,27 @@ pub(super) async fn serve(
                         }
                     }
                 }
+                AdmitterOutput::Enrol(pushed) => {
+                    served = Served::Enrolled(newcomer);
+                    let store = store.clone();
+                    let standing = blocking(move || enrol(&store, newcomer, pushed)).await??;
+                    let input = match standing {
+                        Some(standing) => {
+                            // The peer connects anew at once: by then it must be known as a member.
+                            let (done, taken_in) = oneshot::channel();
+                            if news.send(done).await.is_ok() {
+                                // An error says that the node is stopping.
+                                let _stopping = taken_in.await;
+                            }
+                            AdmitterInput::Enrolled {
+                                member: standing.member,
+                                admit: standing.enrolled_by,
+                            }
+                        }
+                        None => AdmitterInput::Refused(Refusal::Unknown),
+                    };
+                    machine.handle(input, now_millis())
+                }
                 AdmitterOutput::WantEntries { from } => {
                     let mut piece = Vec::new();
                     let mut bytes = 0;
@@ -110,7 +147,7 @@ pub(super) async fn serve(
                 AdmitterOutput::Finished(result) => {
                     // What was written is on its way; the newcomer may have closed already.
                     let _closed = tokio::time::timeout(WRITE_PATIENCE, stream.close()).await;
-                    return Ok(result.map(|_| newcomer)?);
+                    return Ok(result.map(|_| served)?);
                 }
             };
             outputs.extend(answers);
@@ -124,6 +161,30 @@ pub(super) async fn serve(
         };
         outputs.extend(machine.handle(input, now_millis()));
     }
+}
+
+/// Takes in the roster entries that a peer shows as the ones that enrol it; gives its standing if
+/// they do.
+fn enrol(
+    store: &Store,
+    peer: DeviceId,
+    pushed: Vec<Pushed>,
+) -> Result<Option<Standing>, StoreError> {
+    let roster = store.roster()?;
+    if let Some(standing) = roster.standing(&peer) {
+        return Ok(Some(standing));
+    }
+    let is_member = |device: &DeviceId| roster.standing(device).is_some();
+    let Some(good) = vouched(store.community(), &peer, is_member, pushed) else { return Ok(None) };
+    let batch = good
+        .into_iter()
+        .map(|(verified, payload)| Incoming {
+            signed: verified.into_signed(),
+            payload: Some(payload),
+        })
+        .collect();
+    store.ingest(batch, &Source::Peer(peer), now_millis())?;
+    Ok(store.roster()?.standing(&peer))
 }
 
 enum NotAdmitted {

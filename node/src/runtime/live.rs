@@ -3,7 +3,7 @@
 //! One task takes what has arrived, in small batches, hands it to the store, and folds it at once so
 //! that a reader sees it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use lanai_crdt::id::{DeviceId, EntryId};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::now_millis;
 use super::session::author;
 use super::state::blocking;
+use super::throttle::Throttle;
 use crate::gossip::{self, Verdict};
 use crate::identity::Identity;
 use crate::net::{Acceptance, GossipId, NetHandle, PeerId, device_key_of};
@@ -44,6 +45,8 @@ pub(super) struct LiveReport {
     pub(super) roster_changed: bool,
     /// Devices that hold something an entry waits for.
     pub(super) ask: Vec<DeviceId>,
+    /// Who brought an entry of this node's own log that it did not write.
+    pub(super) own_unknown: Option<DeviceId>,
 }
 
 /// Starts the task; it ends when the sender is dropped.
@@ -55,13 +58,31 @@ pub(super) fn start(
     let (tx, mut rx) = mpsc::channel::<LiveMessage>(QUEUE);
     let (reports, reports_rx) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch: Vec<LiveMessage> = Vec::with_capacity(BATCH);
+        let mut throttle = Throttle::default();
         while rx.recv_many(&mut batch, BATCH).await > 0 {
             let messages = std::mem::take(&mut batch);
             let (store, identity) = (store.clone(), identity.clone());
-            let Ok((verdicts, report)) = blocking(move || take(&store, &identity, messages)).await
-            else {
-                continue;
+            let sources: BTreeSet<DeviceId> = messages
+                .iter()
+                .filter_map(|m| device_key_of(&m.source).map(DeviceId::new))
+                .collect();
+            let mut log = std::mem::take(&mut throttle);
+            let taken = blocking(move || {
+                let taken = take(&store, &identity, messages, &mut log);
+                (taken, log)
+            });
+            let (verdicts, report) = match taken.await {
+                Ok((taken, log)) => {
+                    throttle = log;
+                    taken
+                }
+                Err(e) => {
+                    // A mistake in this program; what was in the messages comes by sync.
+                    tracing::error!("live entries: {e}");
+                    let ask = sources.into_iter().collect();
+                    (Vec::new(), LiveReport { ask, ..LiveReport::default() })
+                }
             };
             for (message_id, source, verdict) in verdicts {
                 let acceptance = match verdict {
@@ -83,7 +104,12 @@ pub(super) fn start(
 
 type Verdicts = Vec<(GossipId, PeerId, Verdict)>;
 
-fn take(store: &Store, identity: &Identity, messages: Vec<LiveMessage>) -> (Verdicts, LiveReport) {
+fn take(
+    store: &Store,
+    identity: &Identity,
+    messages: Vec<LiveMessage>,
+    log: &mut Throttle,
+) -> (Verdicts, LiveReport) {
     let mut report = LiveReport::default();
     let mut verdicts = Vec::with_capacity(messages.len());
     let (mut by_source, mut from) = (BTreeMap::<DeviceId, Vec<Incoming>>::new(), Vec::new());
@@ -103,7 +129,7 @@ fn take(store: &Store, identity: &Identity, messages: Vec<LiveMessage>) -> (Verd
                     .push(Incoming { signed, payload: Some(payload) });
             }
             (Err(e), _) => {
-                tracing::warn!(%source, "{e}");
+                log.warn(|| format!("{source}: {e}"));
                 report.refused += 1;
                 verdicts.push((message_id, source, Verdict::Reject));
             }
@@ -115,22 +141,25 @@ fn take(store: &Store, identity: &Identity, messages: Vec<LiveMessage>) -> (Verd
         match store.ingest(batch, &Source::Peer(device), now_millis()) {
             Ok(done) => {
                 report.roster_changed |= done.roster_changed;
+                if done.own_unknown {
+                    report.own_unknown = Some(device);
+                }
                 if done.waiting > 0 {
                     report.ask.push(device);
                 }
                 for (id, reason) in &done.refused {
-                    tracing::warn!(%device, "refused live entry {id}: {reason}");
+                    log.warn(|| format!("refused live entry {id} from {device}: {reason}"));
                     refused.insert(*id);
                 }
                 for id in &done.bad_payloads {
-                    tracing::warn!(%device, "live entry {id} came with a wrong payload");
+                    log.warn(|| format!("live entry {id} from {device} came with a wrong payload"));
                     refused.insert(*id);
                 }
                 new.extend(done.new);
             }
             Err(e) => {
                 // They come again by sync.
-                tracing::error!("storing live entries: {e}");
+                log.warn(|| format!("storing live entries: {e}"));
                 report.ask.push(device);
             }
         }

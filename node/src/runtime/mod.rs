@@ -13,14 +13,24 @@
 //!    sessions with all other peers due.
 //! 4. The command line writes to the same store. It wakes the node; the node also looks by itself
 //!    every [`LOOK_EVERY`], in case nobody could tell it.
-//! 5. Whoever asks to join is answered by `admit`; a bounded number at once.
+//! 5. Whoever asks to join is answered by `admit`; `doors` bounds how many at once and a minute.
+//! 6. A member's node that does not know this device yet is shown its enrolment (`enrol`); a device
+//!    without the epoch key gets it from whoever's turn it is (`top_up`).
+//! 7. Nothing that a peer sends, and no panic over it, ends the node or takes a place for ever: tasks
+//!    are counted by who they serve, and given back however they end (`tasks`, `doors`). What a peer
+//!    can make this node log is bounded (`throttle`).
 
 mod admit;
+mod doors;
+mod enrol;
 mod joining;
 mod live;
 mod peers;
 mod session;
 mod state;
+mod tasks;
+mod throttle;
+mod top_up;
 
 pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
 pub use state::{Node, NodeOptions, RuntimeError, run};

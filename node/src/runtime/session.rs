@@ -13,6 +13,7 @@ use lanai_crdt::id::{DeviceId, EntryId};
 use tokio::task::JoinHandle;
 
 use super::now_millis;
+use super::peers::Outcome;
 use super::state::blocking;
 use crate::identity::Identity;
 use crate::net::NetStream;
@@ -20,7 +21,7 @@ use crate::random::random_bytes;
 use crate::store::{self, Author, Source, Store, StoreError};
 use crate::sync::{
     Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
-    StoredEntry, Summary, SyncItem,
+    SessionError, Severity, StoredEntry, SyncItem,
 };
 
 /// Bytes read from the stream at once.
@@ -31,10 +32,8 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 /// How a session ended.
 #[derive(Debug)]
 pub(super) struct SessionEnd {
-    /// With whom.
-    pub(super) device: DeviceId,
-    /// Whether this node opened it.
-    pub(super) opened: bool,
+    /// When it looked at what this node holds.
+    pub(super) began: Instant,
     /// Entries or payloads that were new here.
     pub(super) received: u64,
     /// Entries that the peer has committed.
@@ -47,34 +46,34 @@ pub(super) struct SessionEnd {
     pub(super) refused: BTreeMap<&'static str, u64>,
     /// Whether class 0 entries came.
     pub(super) roster_changed: bool,
-    /// Whether both now hold the same, or why it failed.
-    pub(super) result: Result<bool, String>,
+    /// Whether an entry of this node's own log came that it did not write.
+    pub(super) own_unknown: bool,
+    /// The task panicked: a mistake in this program.
+    pub(super) panicked: bool,
+    /// How it went.
+    pub(super) outcome: Outcome,
 }
 
 impl SessionEnd {
-    /// A session that did not come about.
-    pub(super) fn failed(device: DeviceId, opened: bool, why: String) -> SessionEnd {
-        SessionEnd::of(device, opened, &Summary::default(), false, Err(why))
+    /// A session that carried nothing.
+    pub(super) fn new(began: Instant, outcome: Outcome) -> SessionEnd {
+        SessionEnd {
+            began,
+            received: 0,
+            sent: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            refused: BTreeMap::new(),
+            roster_changed: false,
+            own_unknown: false,
+            panicked: false,
+            outcome,
+        }
     }
 
-    fn of(
-        device: DeviceId,
-        opened: bool,
-        summary: &Summary,
-        roster_changed: bool,
-        result: Result<bool, String>,
-    ) -> SessionEnd {
-        SessionEnd {
-            device,
-            opened,
-            received: summary.stored + summary.payloads,
-            sent: summary.confirmed,
-            bytes_in: summary.bytes_in,
-            bytes_out: summary.bytes_out,
-            refused: summary.refused.clone(),
-            roster_changed,
-            result,
-        }
+    /// A session that did not come about.
+    pub(super) fn failed(began: Instant, severity: Severity, why: String) -> SessionEnd {
+        SessionEnd::new(began, Outcome::Failed { severity, why })
     }
 }
 
@@ -105,26 +104,25 @@ async fn drive(
     stream: NetStream,
     role: Role,
 ) -> SessionEnd {
-    let opened = role == Role::Initiator;
+    let began = Instant::now();
     let local = {
         let store = store.clone();
         blocking(move || local_state(&store)).await
     };
     let local = match local {
         Ok(Ok(local)) => local,
-        Ok(Err(e)) => return SessionEnd::failed(device, opened, e.to_string()),
-        Err(e) => return SessionEnd::failed(device, opened, e.to_string()),
+        Ok(Err(e)) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
+        Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
     };
     let config = Config::new(store.community());
     let nonce = Nonce(random_bytes());
-    let started = Instant::now();
     let session = Session::new(role, config, local, nonce, 0);
     let mut driver = Driver {
         session,
         store,
         identity,
         device,
-        started,
+        started: began,
         queue: VecDeque::new(),
         offset: 0,
         query: None,
@@ -132,13 +130,26 @@ async fn drive(
         last: None,
         late: 0,
         roster_changed: false,
+        own_unknown: false,
         end: None,
     };
     let result = driver.run(stream).await;
-    let mut end =
-        SessionEnd::of(device, opened, &driver.session.summary(), driver.roster_changed, result);
-    end.received += driver.late;
-    end
+    let summary = driver.session.summary();
+    let received = summary.stored + summary.payloads + driver.late;
+    let outcome = match result {
+        Ok(()) => Outcome::Done { more: summary.more, moved: received + summary.confirmed > 0 },
+        Err(e) => Outcome::Failed { severity: e.severity(), why: e.to_string() },
+    };
+    SessionEnd {
+        received,
+        sent: summary.confirmed,
+        bytes_in: summary.bytes_in,
+        bytes_out: summary.bytes_out,
+        refused: summary.refused.clone(),
+        roster_changed: driver.roster_changed,
+        own_unknown: driver.own_unknown,
+        ..SessionEnd::new(began, outcome)
+    }
 }
 
 /// An answer of the store that goes back into the machine.
@@ -159,11 +170,12 @@ struct Driver {
     queue: VecDeque<Vec<u8>>,
     offset: usize,
     query: Work<Answer>,
-    ingest: Work<(IngestReport, bool)>,
+    ingest: Work<Taken>,
     last: Option<Vec<Incoming>>,
     late: u64,
     roster_changed: bool,
-    end: Option<Result<bool, String>>,
+    own_unknown: bool,
+    end: Option<Result<(), SessionError>>,
 }
 
 /// Waits for work that may not be there; only polled when it is.
@@ -182,7 +194,7 @@ impl Driver {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn run(&mut self, stream: NetStream) -> Result<bool, String> {
+    async fn run(&mut self, stream: NetStream) -> Result<(), SessionError> {
         let (mut read, mut write) = stream.split();
         let mut buffer = vec![0; READ_BYTES];
         self.feed(Input::Start);
@@ -220,9 +232,9 @@ impl Driver {
                     Err(e) => self.store_failed(&e),
                 },
                 report = finished(&mut self.ingest), if self.ingest.is_some() => match report {
-                    Ok((report, roster_changed)) => {
-                        self.roster_changed |= roster_changed;
-                        self.feed(Input::Ingested(report));
+                    Ok(taken) => {
+                        self.note(&taken);
+                        self.feed(Input::Ingested(taken.report));
                     }
                     Err(e) => self.store_failed(&e),
                 },
@@ -231,9 +243,9 @@ impl Driver {
         }
         // What came whole before the end is kept, and its entries are counted as received.
         while self.ingest.is_some() {
-            if let Ok((report, roster_changed)) = finished(&mut self.ingest).await {
-                self.late += report.stored + report.payloads;
-                self.roster_changed |= roster_changed;
+            if let Ok(taken) = finished(&mut self.ingest).await {
+                self.note(&taken);
+                self.late += taken.report.stored + taken.report.payloads;
             }
             if let Some(batch) = self.last.take() {
                 self.commit(batch);
@@ -248,7 +260,7 @@ impl Driver {
         };
         // The peer may have gone once it had all it wanted; what mattered was acknowledged before.
         let _unsent = tokio::time::timeout(FLUSH_PATIENCE, rest).await;
-        self.end.take().unwrap_or(Ok(false))
+        self.end.take().unwrap_or(Err(SessionError::Stopped))
     }
 
     fn wrote(&mut self, n: usize) {
@@ -257,6 +269,11 @@ impl Driver {
             self.queue.pop_front();
             self.offset = 0;
         }
+    }
+
+    fn note(&mut self, taken: &Taken) {
+        self.roster_changed |= taken.roster_changed;
+        self.own_unknown |= taken.own_unknown;
     }
 
     fn store_failed(&mut self, error: &StoreError) {
@@ -287,8 +304,8 @@ impl Driver {
                 Output::Ingest(batch) if self.ingest.is_none() => self.commit(batch),
                 // The last batch of a session that fails may come behind an open commit.
                 Output::Ingest(batch) => self.last = Some(batch),
-                Output::Done(summary) => self.end = Some(Ok(!summary.more)),
-                Output::Failed(error) => self.end = Some(Err(error.to_string())),
+                Output::Done(_) => self.end = Some(Ok(())),
+                Output::Failed(error) => self.end = Some(Err(error)),
             }
         }
     }
@@ -345,12 +362,19 @@ fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {
     }
 }
 
+/// What became of a batch.
+struct Taken {
+    report: IngestReport,
+    roster_changed: bool,
+    own_unknown: bool,
+}
+
 fn take(
     store: &Store,
     identity: &Identity,
     device: DeviceId,
     batch: Vec<Incoming>,
-) -> Result<(IngestReport, bool), StoreError> {
+) -> Result<Taken, StoreError> {
     let batch: Vec<store::Incoming> = batch
         .into_iter()
         .map(|Incoming { signed, payload }| store::Incoming { signed, payload })
@@ -368,7 +392,7 @@ fn take(
         waiting: done.waiting as u64,
         refused,
     };
-    Ok((report, done.roster_changed))
+    Ok(Taken { report, roster_changed: done.roster_changed, own_unknown: done.own_unknown })
 }
 
 /// The keys of this device as the store wants them.

@@ -1,35 +1,49 @@
 //! The node's loop.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lanai_crdt::entry::Class;
 use lanai_crdt::id::{CommunityId, DeviceId};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::admit;
+use super::admit::{self, Served};
+use super::doors::Doors;
+use super::enrol;
 use super::live::{self, LiveReport};
-use super::peers::Peers;
+use super::peers::{Outcome, Peers};
 use super::session::author;
 use super::session::{self, SessionEnd};
+use super::tasks::{Label, Sessions};
+use super::throttle::Throttle;
+use super::top_up::TopUp;
 use super::{LOOK_EVERY, STOP_PATIENCE, now_millis};
 use crate::control::{self, AbsentPeer, NodeStatus, PeerStatus, Reply, Request, SyncOutcome};
 use crate::gossip;
 use crate::home::Home;
 use crate::identity::Identity;
-use crate::join::MAX_CONCURRENT_JOINS;
 use crate::lock::{LockError, NodeLock};
 use crate::net::{
     self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
     Purpose, device_key_of, peer_id_of,
 };
+use crate::random::OsRandom;
 use crate::store::{Place, Store, StoreError, StoredEntry};
+use crate::sync::Severity;
 
-/// Inbound sessions at once, over all peers.
-const MAX_INBOUND_SESSIONS: usize = 16;
+/// The longest that one waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Requests for a sync that wait at the same time.
+const MAX_WAITERS: usize = 64;
+/// Devices of others on this network that are counted.
+const MAX_STRANGERS: usize = 1024;
+/// Nodes that are shown this device's enrolment at the same time.
+const MAX_ENROLMENTS: usize = 4;
+/// Roster changes from join streams that wait for the loop.
+const NEWS_QUEUE: usize = 8;
 
 /// How long a stopping node waits until its answer is written.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(1);
@@ -78,7 +92,6 @@ pub enum RuntimeError {
 struct SyncWaiter {
     reply: oneshot::Sender<Reply>,
     until: Instant,
-    since: Instant,
     received_before: u64,
     sent_before: u64,
 }
@@ -93,10 +106,12 @@ pub struct Node {
     net: NetHandle,
     peers: Peers,
     members: HashSet<PeerId>,
-    sessions: JoinSet<SessionEnd>,
-    inbound: usize,
-    joins: Arc<Semaphore>,
-    joined: mpsc::Sender<DeviceId>,
+    sessions: Sessions,
+    doors: Doors,
+    news: mpsc::Sender<oneshot::Sender<()>>,
+    enrolments: JoinSet<()>,
+    top_up: TopUp,
+    throttle: Throttle,
     live: mpsc::Sender<live::LiveMessage>,
     fold: Arc<Notify>,
     waiters: Vec<SyncWaiter>,
@@ -134,7 +149,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     let fold = Arc::new(Notify::new());
     let folder = tokio::spawn(fold_loop(store.clone(), fold.clone()));
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
-    let (joined, mut newcomers) = mpsc::channel(MAX_CONCURRENT_JOINS);
+    let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
 
     let mut node = Node {
         peers: Peers::new(identity.device_id()),
@@ -142,10 +157,12 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
         topic,
         net,
         members: HashSet::new(),
-        sessions: JoinSet::new(),
-        inbound: 0,
-        joins: Arc::new(Semaphore::new(MAX_CONCURRENT_JOINS)),
-        joined,
+        sessions: Sessions::default(),
+        doors: Doors::default(),
+        news,
+        enrolments: JoinSet::new(),
+        top_up: TopUp::default(),
+        throttle: Throttle::default(),
         live,
         fold,
         waiters: Vec::new(),
@@ -174,6 +191,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tokio::pin!(stop);
     let result = loop {
+        let next_session = node.next_session();
         let step = tokio::select! {
             () = &mut stop => break Ok(()),
             event = events.recv() => match event {
@@ -189,25 +207,24 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
                 }
                 request => node.on_request(request, incoming.reply).await,
             },
-            Some(end) = node.sessions.join_next() => match end {
-                Ok(end) => node.on_session_end(end).await,
-                Err(e) if e.is_panic() => {
-                    // Which peer it was is lost with the task; its regular time comes again.
-                    tracing::error!("a sync session failed: {e}");
-                    node.count("sessions panicked", 1);
-                    Ok(())
-                }
-                Err(_) => Ok(()),
+            Some((label, end)) = node.sessions.next() => node.on_session_end(label, end).await,
+            Some(served) = node.doors.next() => match served {
+                Some(served) => node.on_served(served).await,
+                None => Ok(()),
             },
-            Some(report) = live_reports.recv() => node.on_live(report).await,
-            Some(device) = newcomers.recv() => {
-                tracing::info!(%device, "admitted a newcomer");
-                node.on_own_write().await
+            Some(taken_in) = roster_news.recv() => {
+                let done = node.roster_changed().await;
+                // Whoever waited for it may have gone.
+                let _gone = taken_in.send(());
+                done
             }
+            Some(_) = node.enrolments.join_next() => Ok(()),
+            Some(report) = live_reports.recv() => node.on_live(report).await,
+            () = sleep_until(next_session) => Ok(()),
             _ = look.tick() => node.on_look().await,
         };
         if let Err(e) = step {
-            tracing::error!("{e}");
+            node.throttle.warn(|| e.to_string());
         }
         node.open_due_sessions();
     };
@@ -215,6 +232,8 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
     folder.abort();
     let ending = async {
         node.sessions.shutdown().await;
+        node.doors.shutdown().await;
+        node.enrolments.shutdown().await;
         node.net.shutdown().await;
     };
     if tokio::time::timeout(STOP_PATIENCE, ending).await.is_err() {
@@ -230,6 +249,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, RuntimeError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| RuntimeError::Task(e.to_string()))
+}
+
+/// Sleeps until a moment, or for ever.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to.
@@ -269,7 +296,7 @@ impl Node {
             NetEvent::Discovered { peer, addresses } => {
                 if self.members.contains(&peer) {
                     self.remember(peer, &addresses).await?;
-                } else if self.strangers.len() < 1024 {
+                } else if self.strangers.len() < MAX_STRANGERS {
                     self.strangers.insert(peer);
                 }
             }
@@ -305,9 +332,7 @@ impl Node {
             NetEvent::SyncStream { peer, stream } => self.accept_session(peer, stream),
             NetEvent::JoinStream { peer, stream } => self.accept_join(peer, stream),
             NetEvent::NotAdmitted { peer } => {
-                if let Some(device) = device_of(&peer) {
-                    tracing::info!(%device, "does not know this device as a member yet");
-                }
+                self.push_enrolment(peer);
             }
             NetEvent::Connected { member: false, .. }
             | NetEvent::Disconnected { member: false, .. }
@@ -318,75 +343,122 @@ impl Node {
 
     fn accept_session(&mut self, peer: PeerId, stream: NetStream) {
         let Some(device) = device_of(&peer) else { return };
-        if self.inbound >= MAX_INBOUND_SESSIONS {
+        if !self.peers.accepts(&device, Instant::now()) {
+            self.count("inbound sessions refused, protocol broken before", 1);
+            return;
+        }
+        if !self.sessions.has_room_for(&device) {
             self.count("inbound sessions refused, too many", 1);
             return;
         }
-        self.inbound += 1;
         let (store, identity) = (self.store.clone(), self.identity.clone());
-        self.sessions.spawn(session::respond(store, identity, device, stream));
+        let label = self.label(device, false);
+        self.sessions.spawn(label, session::respond(store, identity, device, stream));
     }
 
     fn accept_join(&mut self, peer: PeerId, stream: NetStream) {
         let Some(device) = device_of(&peer) else { return };
-        let Ok(permit) = self.joins.clone().try_acquire_owned() else {
-            self.count("joins refused, too many at once", 1);
+        let (store, identity) = (self.store.clone(), self.identity.clone());
+        let news = self.news.clone();
+        let serve = |stream| admit::serve(store, identity, device, news, stream);
+        if !self.doors.open(device, stream, serve) {
+            self.count("joins refused, too many", 1);
+        }
+    }
+
+    async fn on_served(&mut self, served: Served) -> Result<(), RuntimeError> {
+        match served {
+            Served::Joined(device) => {
+                tracing::info!(%device, "admitted a newcomer");
+                self.on_own_write().await
+            }
+            Served::Enrolled(device) => {
+                tracing::info!(%device, "was shown to be a member");
+                self.fold.notify_one();
+                self.peers.offer_others(&device, Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// A member's node does not know this device yet: show it why it should.
+    fn push_enrolment(&mut self, peer: PeerId) {
+        let Some(device) = device_of(&peer) else { return };
+        tracing::info!(%device, "does not know this device as a member yet");
+        // It is tried again with the next connection.
+        if self.enrolments.len() >= MAX_ENROLMENTS || !self.members.contains(&peer) {
             return;
-        };
-        let (store, identity, joined) =
-            (self.store.clone(), self.identity.clone(), self.joined.clone());
-        tokio::spawn(async move {
-            let _permit = permit;
-            match admit::serve(store, identity, device, stream).await {
-                Ok(newcomer) => {
-                    // The loop is ending if nobody listens.
-                    let _ending = joined.send(newcomer).await;
+        }
+        let (store, net) = (self.store.clone(), self.net.clone());
+        let own = self.identity.device_id();
+        self.enrolments.spawn(async move {
+            match enrol::push(store, own, net.clone(), peer).await {
+                Ok(()) => {
+                    tracing::info!(%device, "knows this device as a member now");
+                    // What a connection may carry is decided when it is made. An error says that
+                    // the network has ended.
+                    let _ended = net.disconnect(peer).await;
                 }
-                Err(e) => tracing::info!(%device, "join: {e}"),
+                Err(e) => tracing::info!(%device, "showing it this device's admission: {e}"),
             }
         });
     }
 
+    fn label(&self, device: DeviceId, opened: bool) -> Label {
+        Label { device, visit: self.peers.visit(&device), opened, started: Instant::now() }
+    }
+
+    /// When the next session is to be opened, if there is room for one.
+    fn next_session(&self) -> Option<Instant> {
+        self.peers.next_due().filter(|_| self.sessions.room() > 0)
+    }
+
     fn open_due_sessions(&mut self) {
-        for device in self.peers.take_due(Instant::now()) {
-            let Ok(peer) = peer_id_of(device.as_bytes()) else { continue };
+        for device in self.peers.take_due(Instant::now(), self.sessions.room()) {
+            let label = self.label(device, true);
             let (store, identity, net) =
                 (self.store.clone(), self.identity.clone(), self.net.clone());
-            self.sessions.spawn(async move {
+            self.sessions.spawn(label, async move {
+                let failed = |why| SessionEnd::failed(label.started, Severity::Link, why);
+                let Ok(peer) = peer_id_of(device.as_bytes()) else {
+                    return failed("not a device key".to_owned());
+                };
                 match net.open_sync(peer).await {
                     Ok(stream) => session::initiate(store, identity, device, stream).await,
-                    Err(e) => SessionEnd::failed(device, true, e.to_string()),
+                    Err(e) => failed(e.to_string()),
                 }
             });
         }
     }
 
-    async fn on_session_end(&mut self, end: SessionEnd) -> Result<(), RuntimeError> {
-        if !end.opened {
-            self.inbound = self.inbound.saturating_sub(1);
-        }
-        let now = Instant::now();
+    async fn on_session_end(&mut self, label: Label, end: SessionEnd) -> Result<(), RuntimeError> {
+        let (now, device) = (Instant::now(), label.device);
         self.count("entries received", end.received);
         self.count("entries sent", end.sent);
         self.count("session bytes received", end.bytes_in);
         self.count("session bytes sent", end.bytes_out);
         for (reason, n) in &end.refused {
-            tracing::warn!(device = %end.device, "refused {n} entries: {reason}");
+            self.throttle.warn(|| format!("refused {n} entries from {device}: {reason}"));
             self.count("entries refused", *n);
         }
-        if let Err(why) = &end.result {
-            tracing::info!(device = %end.device, "sync: {why}");
+        if end.panicked {
+            self.throttle.warn(|| format!("the session with {device} failed by a mistake here"));
+            self.count("sessions panicked", 1);
+        }
+        if let Outcome::Failed { why, .. } = &end.outcome {
+            self.throttle.info(|| format!("sync with {device}: {why}"));
+        }
+        if end.own_unknown {
+            warn_of_a_twin(&device);
         }
         if end.received > 0 {
             self.fold.notify_one();
-            self.peers.sync_others_soon(Some(&end.device), now);
+            self.peers.offer_others(&device, now);
         }
-        self.peers.ended(&end.device, end.opened, end.result, now);
-        if end.roster_changed {
-            self.roster_changed().await?;
-        }
+        self.peers.ended(&device, (label.visit, label.opened, end.began), end.outcome, now);
+        let settled = if end.roster_changed { self.roster_changed().await } else { Ok(()) };
         self.answer_waiters(now);
-        Ok(())
+        settled
     }
 
     async fn on_live(&mut self, report: LiveReport) -> Result<(), RuntimeError> {
@@ -395,6 +467,9 @@ impl Node {
         self.count("gossip messages refused", report.refused);
         if report.new > 0 {
             self.fold.notify_one();
+        }
+        if let Some(from) = &report.own_unknown {
+            warn_of_a_twin(from);
         }
         for source in report.ask {
             self.peers.sync_soon(&source, now);
@@ -414,6 +489,15 @@ impl Node {
             self.on_own_write().await?;
         }
         self.answer_waiters(Instant::now());
+        if self.top_up.is_due(Instant::now()) {
+            let (store, identity) = (self.store.clone(), self.identity.clone());
+            let sealed =
+                blocking(move || store.top_up(&author(&identity), now_millis(), &mut OsRandom));
+            if !sealed.await??.is_empty() {
+                tracing::info!("sealed the key to a member's device that had none");
+                self.on_own_write().await?;
+            }
+        }
         Ok(())
     }
 
@@ -448,7 +532,7 @@ impl Node {
             all_announced &= published;
         }
         if !all_announced {
-            self.peers.sync_others_soon(None, Instant::now());
+            self.peers.sync_all_soon(Instant::now());
         }
         Ok(())
     }
@@ -456,11 +540,18 @@ impl Node {
     /// Tells the network who belongs, and opens seals that came for this device.
     async fn roster_changed(&mut self) -> Result<(), RuntimeError> {
         let (store, identity) = (self.store.clone(), self.identity.clone());
-        let (roster, book) = blocking(move || -> Result<_, StoreError> {
+        let (roster, book, lacking) = blocking(move || -> Result<_, StoreError> {
             store.open_seals(&author(&identity), now_millis())?;
-            Ok((store.roster()?, store.peers()?))
+            let roster = store.roster()?;
+            let lacking = match roster.standing(&identity.device_id()) {
+                Some(_) => store.lacking_seals()?,
+                None => BTreeSet::new(),
+            };
+            Ok((roster, store.peers()?, lacking))
         })
         .await??;
+        let own = self.identity.device_id();
+        self.top_up.lack(lacking, &own, &self.peers.devices(), Instant::now());
         let mut members: HashSet<PeerId> = roster
             .members()
             .filter(|m| !m.pending)
@@ -547,11 +638,16 @@ impl Node {
             Request::Sync { wait_ms } => {
                 self.on_own_write().await?;
                 let now = Instant::now();
-                self.peers.sync_others_soon(None, now);
+                self.waiters.retain(|w| !w.reply.is_closed());
+                if self.waiters.len() >= MAX_WAITERS {
+                    let message = "too many wait for a sync already".to_owned();
+                    let _gone = reply.send(Reply::Error { message });
+                    return Ok(());
+                }
+                self.peers.sync_all_soon(now);
                 self.waiters.push(SyncWaiter {
                     reply,
-                    since: now,
-                    until: now + Duration::from_millis(wait_ms),
+                    until: now + Duration::from_millis(wait_ms).min(LONGEST_WAIT),
                     received_before: self.counter("entries received"),
                     sent_before: self.counter("entries sent"),
                 });
@@ -575,7 +671,8 @@ impl Node {
             let confirmed = devices
                 .iter()
                 .filter_map(|d| self.peers.get(d))
-                .filter(|p| p.in_sync && p.last_sync.is_some_and(|t| t >= waiter.since))
+                // Asking made all of them out of sync until a session that began later.
+                .filter(|p| p.in_sync)
                 .count();
             let all = !devices.is_empty() && confirmed == devices.len();
             if !all && now < waiter.until {
@@ -648,6 +745,14 @@ impl Node {
             counters: self.counters.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
         })
     }
+}
+
+/// The store has left a notice for the user; this is for the log.
+fn warn_of_a_twin(from: &DeviceId) {
+    tracing::warn!(
+        "{from} brought an entry by this device that was not written here: another copy of this \
+         home is in use, or somebody has its key"
+    );
 }
 
 fn device_of(peer: &PeerId) -> Option<DeviceId> {

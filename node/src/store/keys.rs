@@ -154,15 +154,19 @@ impl Ctx<'_> {
         let keys = self.keys()?;
         let epoch = choose_epoch(roster, keys).ok_or(StoreError::NoEpochKey)?;
         let key = keys.exact(&epoch.id).ok_or(StoreError::NoEpochKey)?;
-        let lacking: BTreeMap<DeviceId, [u8; 32]> = roster
-            .members()
-            .filter(|m| !m.pending)
-            .flat_map(|m| &m.devices)
-            .filter(|d| !epoch.sealed_to.contains_key(&d.device))
-            .map(|d| (d.device, d.sealing))
-            .collect();
-        seal_bodies(epoch.entry, key, &lacking, rng)
+        seal_bodies(epoch.entry, key, &lacking(roster, epoch), rng)
     }
+}
+
+/// Effective devices that an epoch's key is not sealed to, with their sealing keys.
+fn lacking(roster: &Roster, epoch: &EpochRecord) -> BTreeMap<DeviceId, [u8; 32]> {
+    roster
+        .members()
+        .filter(|m| !m.pending)
+        .flat_map(|m| &m.devices)
+        .filter(|d| !epoch.sealed_to.contains_key(&d.device))
+        .map(|d| (d.device, d.sealing))
+        .collect()
 }
 
 /// Seal entries that give `key` to each of `devices`. A device with a sealing key that nothing can
@@ -215,6 +219,25 @@ impl Store {
     /// When the store cannot be written.
     pub fn open_seals(&self, author: &Author, now_ms: u64) -> Result<SealsOpened, StoreError> {
         self.inner.write(Durability::Full, now_ms, |ctx| ctx.open_seals(author))
+    }
+
+    /// The devices that [`Store::top_up`] would write seals for; none when this store cannot open
+    /// the present epoch itself.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn lacking_seals(&self) -> Result<BTreeSet<DeviceId>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let state = self.inner.rosters.get(conn)?;
+            let roster = state.roster();
+            let Some(epoch) = choose_epoch(roster, &Keyring::load(conn)?) else {
+                return Ok(BTreeSet::new());
+            };
+            let can_be_sealed_to = |sealing: &[u8; 32]| SealingPublic::checked(sealing).is_ok();
+            let lacking = lacking(roster, epoch).into_iter();
+            Ok(lacking.filter(|(_, s)| can_be_sealed_to(s)).map(|(device, _)| device).collect())
+        })
     }
 
     /// Writes seals of the present epoch for all effective devices that have none; `None` when

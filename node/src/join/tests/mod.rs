@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::frame::Message;
 use super::*;
 
+mod enrolment;
 mod lies;
 mod village;
 

@@ -309,6 +309,7 @@ impl<'a> Wire<'a> {
                             outputs
                                 .extend(admitter.handle(AdmitterInput::Entries(items), self.now));
                         }
+                        AdmitterOutput::Enrol(_) => panic!("nobody pushes"),
                         AdmitterOutput::Finished(how) => admitted = Some(how),
                     }
                 }

@@ -17,6 +17,7 @@ mod damage;
 mod exchange;
 mod local;
 mod own;
+mod seals;
 mod views;
 
 pub(super) const NOW: u64 = 1_800_000_000_000;
