@@ -92,11 +92,21 @@ impl Target {
     }
 }
 
-/// Bytes of both directions of a real sync session.
-fn recorded_session(
-    from: &Store,
-    to: &Store,
-) -> Result<(Vec<u8>, Vec<u8>, LocalState, LocalState, Vec<SyncItem>)> {
+/// A real sync session.
+struct Recording {
+    /// Bytes from the initiator.
+    sent: Vec<u8>,
+    /// Bytes from the responder.
+    answered: Vec<u8>,
+    /// What the initiator held.
+    initiator: LocalState,
+    /// What the responder held.
+    responder: LocalState,
+    /// The initiator's items.
+    items: Vec<SyncItem>,
+}
+
+fn recorded_session(from: &Store, to: &Store) -> Result<Recording> {
     let state = |s: &Store| -> Result<LocalState> {
         let held = s.set_summary()?;
         Ok(LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads))
@@ -168,7 +178,7 @@ fn recorded_session(
         }
     }
     let [(_, _, sent), (_, _, answered)] = sides;
-    Ok((sent, answered, a, b, items(from)?))
+    Ok(Recording { sent, answered, initiator: a, responder: b, items: items(from)? })
 }
 
 /// Feeds bytes to one side of a session whose store answers at once.
@@ -316,7 +326,8 @@ pub(crate) fn targets() -> Result<Vec<Target>> {
         .to_vec();
     add("mail", vec![mail], Box::new(|b| parse_mail(b, 4096).is_ok()));
 
-    let (sent, answered, a, b, items) = recorded_session(&ana.store, &ben.store)?;
+    let Recording { sent, answered, initiator: a, responder: b, items } =
+        recorded_session(&ana.store, &ben.store)?;
     let config = Config::new(ana.store.community());
     let few: Vec<SyncItem> = items.iter().filter(|i| i.roster).copied().collect();
     let (c, i) = (config.clone(), items);

@@ -56,6 +56,8 @@ pub(super) struct Peer {
     visit: u64,
     /// A session that this node opened is under way.
     running: bool,
+    /// Sessions that the device opened and that are under way.
+    served: u32,
     due: Instant,
     /// When something last came up that this device may lack or have.
     changed: Instant,
@@ -67,6 +69,13 @@ pub(super) struct Peer {
     pub(super) in_sync: bool,
     /// Why the last session failed, if it did.
     pub(super) last_error: Option<String>,
+}
+
+impl Peer {
+    /// Whether a session may be opened: two side by side would carry everything twice.
+    fn is_free(&self) -> bool {
+        !self.running && self.served == 0
+    }
 }
 
 /// All connected devices.
@@ -95,6 +104,7 @@ impl Peers {
             Peer {
                 visit: self.visits,
                 running: false,
+                served: 0,
                 due,
                 changed: now,
                 ended: None,
@@ -114,6 +124,13 @@ impl Peers {
     /// Whether a session that this device opens is served.
     pub(super) fn accepts(&self, device: &DeviceId, now: Instant) -> bool {
         self.shunned.get(device).is_none_or(|until| *until <= now)
+    }
+
+    /// A session that this device opened is being served; it is told of by [`Peers::ended`].
+    pub(super) fn serving(&mut self, device: &DeviceId) {
+        if let Some(peer) = self.peers.get_mut(device) {
+            peer.served = peer.served.saturating_add(1);
+        }
     }
 
     /// The visit that a session with this device belongs to; 0 if it is not connected.
@@ -164,7 +181,7 @@ impl Peers {
 
     /// When the next session is due; `None` if there is none to wait for.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.peers.values().filter(|p| !p.running).map(|p| p.due).min()
+        self.peers.values().filter(|p| p.is_free()).map(|p| p.due).min()
     }
 
     /// At most `room` devices to open a session with now, those first that have been due for
@@ -173,7 +190,7 @@ impl Peers {
         let mut due: Vec<(Instant, DeviceId)> = self
             .peers
             .iter()
-            .filter(|(_, p)| !p.running && p.due <= now)
+            .filter(|(_, p)| p.is_free() && p.due <= now)
             .map(|(device, p)| (p.due, *device))
             .collect();
         due.sort_unstable();
@@ -205,6 +222,8 @@ impl Peers {
         let Some(peer) = self.peers.get_mut(device).filter(|p| p.visit == visit) else { return };
         if opened {
             peer.running = false;
+        } else {
+            peer.served = peer.served.saturating_sub(1);
         }
         peer.ended = Some(now);
         match outcome {
@@ -403,6 +422,26 @@ mod tests {
             assert!(peers.accepts(&HIGH, later));
             assert_eq!(peers.take_due(later, MANY), [HIGH]);
         }
+    }
+
+    #[test]
+    fn no_session_is_opened_beside_one_that_is_served() {
+        let now = Instant::now();
+        let mut peers = Peers::new(ME);
+        peers.connected(LOW, now);
+        peers.serving(&LOW);
+        let later = now + SYNC_COURTESY;
+        assert!(peers.take_due(later, 8).is_empty());
+        assert_eq!(peers.next_due(), None);
+        peers.sync_soon(&LOW, later);
+        assert!(peers.take_due(later, 8).is_empty());
+        let of = (peers.visit(&LOW), false, now);
+        peers.ended(&LOW, of, Outcome::Done { more: false, moved: true }, later);
+        assert_eq!(
+            peers.take_due(later + LONGEST_NEWS_PAUSE, 8),
+            [LOW],
+            "there was news meanwhile"
+        );
     }
 
     #[test]

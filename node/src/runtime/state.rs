@@ -353,6 +353,7 @@ impl Node {
         }
         let (store, identity) = (self.store.clone(), self.identity.clone());
         let label = self.label(device, false);
+        self.peers.serving(&device);
         self.sessions.spawn(label, session::respond(store, identity, device, stream));
     }
 
