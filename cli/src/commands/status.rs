@@ -13,12 +13,15 @@ use crate::app::{App, People};
 use crate::error::{CliError, Exit};
 use crate::layout::{Indent, Style, Table, Text};
 use crate::time;
+use crate::ui::Verbosity;
 use crate::view::shape::role_word;
 
 /// Columns of the labels.
 const LABEL: usize = 11;
 /// Nodes that cannot be reached and are named, at most.
 const MAX_NAMED: usize = 5;
+/// Addresses of the node that a terminal is shown without being asked for more.
+const SHOWN_ADDRESSES: usize = 4;
 
 /// The community for JSON.
 #[derive(Debug, Serialize)]
@@ -361,11 +364,22 @@ fn node_text(
             let line = Text::styled(Style::Good, "running")
                 .plain(format!(" for {up}, process {}", node.pid));
             fact(context, "node", line)?;
-            for address in &node.listening {
+            let terminal = context.ui.out_is_terminal();
+            let all = !terminal || context.ui.verbosity() == Verbosity::Verbose;
+            let mut addresses: Vec<&String> = node.listening.iter().collect();
+            addresses.sort_by_key(|a| {
+                a.contains("/127.0.0.1/") || a.contains("/ip6/::1/") || a.contains("/ip6/fe80")
+            });
+            let shown = if all { addresses.len() } else { SHOWN_ADDRESSES };
+            for address in addresses.iter().take(shown) {
                 // The part that says whose it is fills a line and is of no use to the eye.
                 let eye = address.split("/p2p/").next().unwrap_or_default();
-                let shown = if context.ui.out_is_terminal() { eye } else { address };
-                fact(context, "", Text::styled(Style::Dim, format!("listens on {shown}")))?;
+                let text = if terminal { eye } else { address };
+                fact(context, "", Text::styled(Style::Dim, format!("listens on {text}")))?;
+            }
+            if addresses.len() > shown {
+                let more = format!("and on {} more (status -v)", addresses.len() - shown);
+                fact(context, "", Text::styled(Style::Dim, more))?;
             }
             let style = if connected > 0 { Style::Good } else { Style::Warn };
             let peers = Text::styled(style, format!("{connected} of {known} connected"));
