@@ -165,7 +165,11 @@ impl Job {
                 [one] => one.display().to_string(),
                 several => format!("{} files", several.len()),
             };
-            context.ui.say(format!("wrote {threads} threads with {posts} posts to {place}"));
+            let (threads, posts) = (
+                super::status::count(threads as u64, "thread", "threads"),
+                super::status::count(posts as u64, "post", "posts"),
+            );
+            context.ui.say(format!("wrote {threads} with {posts} to {place}"));
         }
         Ok(Exit::Done)
     }

@@ -191,7 +191,7 @@ fn exports_go_to_files_and_overwrite_nothing() {
     let file = ann.beside("thread.md");
     let path = file.to_str().unwrap();
     let said = ann.run(&["export", &ask, "--out", path]);
-    assert!(said.err.contains("1 threads with 3 posts"), "{}", said.err);
+    assert!(said.err.contains("1 thread with 3 posts"), "{}", said.err);
     assert_eq!(said.ok(), "");
     let again = ann.run(&["export", &ask, "--out", path]).failed();
     assert_eq!(again.code, "exists");
