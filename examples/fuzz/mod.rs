@@ -1,392 +1,221 @@
-//! The decoders of bytes from outside, with samples to mutate: shared by the example and the tests.
+//! Everything that reads bytes from outside, attacked with noise and with altered valid bytes: shared by
+//! `examples/fuzz_decoders.rs` and `tests/fuzz.rs`.
+//!
+//! 1. An input is a pure function of the seed, the decoder and the input's number.
+//! 2. A decoder must return. A panic is a failure, and so is memory held beyond a limit.
+//! 3. A decoder must not believe. Each one states what has to hold of what it accepted: it encodes to
+//!    the same bytes again, it was signed by whom it says, a session stored nothing that nobody wrote.
+//! 4. What once failed is a line in `corpus.txt` and runs in every test.
+//!
+//! Memory is what Rust code holds; SQLite and zstd have allocators of their own. What zstd may write
+//! to is a buffer of ours, of the size that its frame claims and our limit allows.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "samples that cannot be made are a fault of the program that makes them"
+)]
 
-use std::sync::Arc;
+mod decoders;
+mod files;
+mod frames;
+mod joining;
+mod mutate;
+mod syncing;
+pub(crate) mod village;
 
-use lanai_crdt::entry::{Class, DeviceSecret, Header};
-use lanai_crdt::envelope;
-use lanai_crdt::id::{EntryId, IdPrefix};
-use lanai_crdt::payload::{self, SignedJoinRecord};
-use lanai_crdt::seal::{EpochKey, SealingSecret, open_payload, seal_payload};
-use lanai_crdt::ticket::{TicketSecret, TicketText};
-use lanai_node::control::Request;
-use lanai_node::gossip;
-use lanai_node::identity::Identity;
-use lanai_node::import::parse_mail;
-use lanai_node::join::{
-    Admitter, AdmitterInput, AdmitterOutput, Joiner, JoinerInput, JoinerOutput,
-};
-use lanai_node::store::Store;
-use lanai_node::sync::{
-    Config, Input, LocalState, Nonce, Output, Query, Role, Session, StoredEntry, SyncItem,
-};
+use std::alloc::System;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
-use crate::support::{Result, found};
+use cap::Cap;
 
-const NOW: u64 = 1_800_000_000_000;
+pub(crate) use mutate::Random;
 
-/// A small generator (xorshift64*), so that a run can be repeated.
-pub(crate) struct Random(u64);
+/// Counts and caps what is allocated.
+#[global_allocator]
+static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
+/// What one input may make a decoder hold, in bytes: the most that waiting entries may take.
+pub(crate) const MEMORY_LIMIT: usize = lanai_crdt::limits::MAX_WAITING_BYTES;
 
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
+/// What failed, as one line per input: the decoder's name, a tab, the input in hex.
+pub(crate) const CORPUS: &str = include_str!("corpus.txt");
 
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 11) as usize % n.max(1)
-    }
+/// What samples look like, so that altered ones still resemble them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Binary fields.
+    Binary,
+    /// Frames: u24 length of the body, u8 type, body.
+    Frames,
+    /// Text for people or other programs.
+    Text,
 }
 
-/// Something that reads bytes; says whether it accepted them.
-type Run = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// Reads bytes; says whether it accepted them.
+type Run = Box<dyn Fn(&[u8]) -> bool>;
 
-/// One decoder.
-pub(crate) struct Target {
+/// Something that reads bytes from outside.
+pub(crate) struct Decoder {
     pub(crate) name: &'static str,
+    /// Inputs that it gets for each one of the slowest decoders.
+    pub(crate) weight: u64,
+    shape: Shape,
     samples: Vec<Vec<u8>>,
-    pub(crate) run: Run,
+    run: Run,
 }
 
-impl Target {
-    /// The next input: mostly a mutated sample, sometimes noise.
-    pub(crate) fn input(&self, random: &mut Random) -> Vec<u8> {
-        if self.samples.is_empty() || random.below(8) == 0 {
-            let length = random.below(400);
-            return (0..length).map(|_| random.next() as u8).collect();
+impl Decoder {
+    fn new(
+        name: &'static str,
+        weight: u64,
+        shape: Shape,
+        samples: Vec<Vec<u8>>,
+        run: impl Fn(&[u8]) -> bool + 'static,
+    ) -> Decoder {
+        assert!(!samples.is_empty(), "{name} has samples");
+        Decoder { name, weight, shape, samples, run: Box::new(run) }
+    }
+
+    /// The input with this number.
+    pub(crate) fn input(&self, seed: u64, number: u64) -> Vec<u8> {
+        let mut random = Random::new(seed ^ number.wrapping_mul(0x9e6c_63d0_876a_3f35));
+        match self.shape {
+            Shape::Binary => mutate::binary(&self.samples, &mut random),
+            Shape::Frames => mutate::frames(&self.samples, &mut random),
+            Shape::Text => mutate::text(&self.samples, &mut random),
         }
-        let mut bytes = self.samples[random.below(self.samples.len())].clone();
-        for _ in 0..=random.below(4) {
-            let length = bytes.len();
-            if length == 0 {
-                break;
-            }
-            let at = random.below(length);
-            match random.below(8) {
-                0 | 1 => bytes[at] ^= 1 << random.below(8),
-                2 => bytes[at] = random.next() as u8,
-                3 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, 0x5f, 0x9f, 0xbf][random.below(8)],
-                4 => bytes.truncate(at),
-                5 => bytes.insert(at, random.next() as u8),
-                6 => {
-                    let end = (at + 1 + random.below(16)).min(length);
-                    let piece = bytes[at..end].to_vec();
-                    let to = random.below(bytes.len());
-                    bytes.splice(to..to, piece);
+    }
+
+    /// Attacks the decoder with the inputs from number 0 on. `watch` sees each before it is used.
+    pub(crate) fn attack(
+        &self,
+        seed: u64,
+        inputs: u64,
+        limit: usize,
+        mut watch: impl FnMut(u64, &[u8]),
+    ) -> Result<Report, Failure> {
+        let start = Instant::now();
+        // Makes what it keeps from the first use on: tables, contexts, dictionaries.
+        let good = self.samples.iter().filter(|s| (self.run)(s)).count();
+        assert_eq!(good, self.samples.len(), "{}: all samples are accepted", self.name);
+        let level = Level::new(limit);
+        let mut accepted = 0;
+        for number in 0..inputs {
+            let input = self.input(seed, number);
+            watch(number, &input);
+            let result = catch_unwind(AssertUnwindSafe(|| (self.run)(&input)));
+            let what = match result {
+                Err(panic) => What::Panic(message(&*panic)),
+                Ok(_) if level.above() > limit => What::Memory(level.above()),
+                Ok(good) => {
+                    accepted += u64::from(good);
+                    continue;
                 }
-                _ => {
-                    let end = (at + 8).min(length);
-                    bytes[at..end].fill(if random.below(2) == 0 { 0xff } else { 0 });
-                }
-            }
+            };
+            return Err(Failure { decoder: self.name, number, input, what });
         }
-        bytes
+        Ok(Report { inputs, accepted, peak: level.above(), took: start.elapsed() })
+    }
+
+    /// Runs one input, which may panic.
+    pub(crate) fn replay(&self, input: &[u8]) -> bool {
+        (self.run)(input)
     }
 }
 
-/// A real sync session.
-struct Recording {
-    /// Bytes from the initiator.
-    sent: Vec<u8>,
-    /// Bytes from the responder.
-    answered: Vec<u8>,
-    /// What the initiator held.
-    initiator: LocalState,
-    /// What the responder held.
-    responder: LocalState,
-    /// The initiator's items.
-    items: Vec<SyncItem>,
+/// How much memory is held above a level. The allocator only knows the most that was ever held, so
+/// the level is raised to that with memory that is never touched.
+struct Level {
+    base: usize,
+    _ballast: Vec<u8>,
 }
 
-fn recorded_session(from: &Store, to: &Store) -> Result<Recording> {
-    let state = |s: &Store| -> Result<LocalState> {
-        let held = s.set_summary()?;
-        Ok(LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads))
-    };
-    let items = |s: &Store| -> Result<Vec<SyncItem>> {
-        let mut items: Vec<SyncItem> = s
-            .items()?
-            .items
-            .into_iter()
-            .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })
-            .collect();
-        items.sort_unstable();
-        Ok(items)
-    };
-    let config = Config::new(from.community());
-    let (a, b) = (state(from)?, state(to)?);
-    let mut sides = [
-        (
-            Session::new(Role::Initiator, config.clone(), a.clone(), Nonce([1; 16]), 0),
-            from,
-            Vec::new(),
-        ),
-        (Session::new(Role::Responder, config, b.clone(), Nonce([2; 16]), 0), to, Vec::new()),
-    ];
-    let mut work: Vec<(usize, Vec<Output>)> = Vec::new();
-    for (side, (session, ..)) in sides.iter_mut().enumerate() {
-        work.push((side, session.handle(Input::Start, 0)));
+impl Level {
+    fn new(limit: usize) -> Level {
+        let gap = MEMORY.max_allocated().saturating_sub(MEMORY.allocated());
+        let ballast = Vec::with_capacity(gap);
+        let base = MEMORY.allocated();
+        // Beyond this an allocation fails, which ends the process: better than the whole machine.
+        let hard = base.saturating_add(limit.saturating_mul(16));
+        MEMORY.set_limit(hard).expect("less is held than that");
+        Level { base, _ballast: ballast }
     }
-    while let Some((side, outputs)) = work.pop() {
-        for output in outputs {
-            match output {
-                Output::Send(bytes) => {
-                    sides[side].2.extend_from_slice(&bytes);
-                    let more = sides[side].0.handle(Input::Sent(bytes.len()), 0);
-                    work.push((side, more));
-                    let other = 1 - side;
-                    let more = sides[other].0.handle(Input::Bytes(&bytes), 0);
-                    work.insert(0, (other, more));
-                }
-                Output::Query(query) => {
-                    let store = sides[side].1;
-                    let more = match query {
-                        Query::Items => sides[side].0.handle(Input::Items(items(store)?), 0),
-                        Query::WantedPayloads { .. } => {
-                            sides[side].0.handle(Input::WantedPayloads(Vec::new()), 0)
-                        }
-                        Query::Load { ids, max_bytes } => {
-                            let (found, taken) = store.load(&ids, max_bytes)?;
-                            let entries = found
-                                .into_iter()
-                                .map(|e| StoredEntry { entry: e.verified, payload: e.payload })
-                                .collect();
-                            sides[side].0.handle(Input::Loaded { entries, taken }, 0)
-                        }
-                    };
-                    work.push((side, more));
-                }
-                Output::Ingest(batch) => {
-                    let report = lanai_node::sync::IngestReport {
-                        stored: batch.len() as u64,
-                        ..Default::default()
-                    };
-                    let more = sides[side].0.handle(Input::Ingested(report), 0);
-                    work.push((side, more));
-                }
-                Output::Done(_) => {}
-                Output::Failed(e) => return Err(format!("recording a session: {e}").into()),
-            }
-        }
+
+    /// The most bytes that were held above the level.
+    fn above(&self) -> usize {
+        MEMORY.max_allocated().saturating_sub(self.base)
     }
-    let [(_, _, sent), (_, _, answered)] = sides;
-    Ok(Recording { sent, answered, initiator: a, responder: b, items: items(from)? })
 }
 
-/// Feeds bytes to one side of a session whose store answers at once.
-fn play(role: Role, config: &Config, state: &LocalState, items: &[SyncItem], bytes: &[u8]) -> bool {
-    let nonce = Nonce(if role == Role::Initiator { [1; 16] } else { [2; 16] });
-    let mut session = Session::new(role, config.clone(), state.clone(), nonce, 0);
-    let mut outputs = session.handle(Input::Start, 0);
-    outputs.extend(session.handle(Input::Bytes(bytes), 1));
-    let mut steps = 0;
-    while !outputs.is_empty() && steps < 1_000 {
-        steps += 1;
-        let output = outputs.remove(0);
-        let more = match output {
-            Output::Send(bytes) => session.handle(Input::Sent(bytes.len()), 1),
-            Output::Query(Query::Items) => session.handle(Input::Items(items.to_vec()), 1),
-            Output::Query(Query::WantedPayloads { .. }) => {
-                session.handle(Input::WantedPayloads(Vec::new()), 1)
-            }
-            Output::Query(Query::Load { ids, .. }) => {
-                session.handle(Input::Loaded { entries: Vec::new(), taken: ids.len() }, 1)
-            }
-            Output::Ingest(_) => session.handle(Input::Ingested(Default::default()), 1),
-            Output::Done(_) => return true,
-            Output::Failed(_) => return false,
-        };
-        outputs.extend(more);
+impl Drop for Level {
+    fn drop(&mut self) {
+        MEMORY.set_limit(usize::MAX).expect("there is more room now");
     }
-    false
 }
 
-/// Every decoder of bytes from outside.
-pub(crate) fn targets() -> Result<Vec<Target>> {
-    let dir = tempfile::tempdir()?;
-    let ana = found(dir.path(), "Ana")?;
-    let ben = ana.admit(dir.path(), "Ben")?;
-    let thread = ana.note("The ford", "Who has crossed it?")?;
-    for i in 0..6 {
-        ana.reply(thread, &format!("Reply {i}, with some words that compress a little."))?;
-    }
-    let ids: Vec<EntryId> = ana.store.items()?.items.iter().map(|i| i.id).collect();
-    let entries = ana.store.entries(&ids)?;
-    let headers: Vec<Vec<u8>> = entries.iter().map(|e| e.verified.bytes().to_vec()).collect();
-    let blobs: Vec<Vec<u8>> = entries.iter().filter_map(|e| e.payload.clone()).collect();
-    let clear: Vec<Vec<u8>> = entries
-        .iter()
-        .filter(|e| e.verified.header().class == 0)
-        .filter_map(|e| e.payload.clone())
-        .collect();
-    let bodies: Vec<Vec<u8>> =
-        clear.iter().filter_map(|b| envelope::decode_clear(b).ok()).collect();
-    let texts = ["short", "a longer text that will be compressed, compressed and compressed again"];
-    let post = |text: &str| {
-        payload::Body::Post(payload::Post {
-            role: payload::PostRole::Reply,
-            text: text.repeat(6),
-            origin: None,
-        })
-    };
-    let mut all_bodies = bodies.clone();
-    all_bodies.extend(texts.iter().filter_map(|t| payload::encode(&post(t)).ok()));
-    let sealed: Vec<Vec<u8>> = all_bodies.iter().filter_map(|b| envelope::encode(b).ok()).collect();
-    let records: Vec<Vec<u8>> = bodies
-        .iter()
-        .filter_map(|b| match payload::decode(Class::Roster, b) {
-            Ok(payload::Body::Admit(admit)) => Some(admit.record.to_vec()),
-            _ => None,
-        })
-        .collect();
-    let messages: Vec<Vec<u8>> =
-        entries.iter().filter_map(|e| gossip::encode(&e.verified, e.payload.as_deref()?)).collect();
-    let mut targets = Vec::new();
-    let mut add =
-        |name, samples: Vec<Vec<u8>>, run: Run| targets.push(Target { name, samples, run });
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned()
+}
 
-    add(
-        "entry header",
-        headers,
-        Box::new(|b| match Header::decode(b) {
-            Ok(header) => {
-                assert_eq!(header.encode(), b, "an accepted header is canonical");
-                true
-            }
-            Err(_) => false,
-        }),
-    );
-    add(
-        "gossip message",
-        messages,
-        Box::new(|b| match gossip::decode(b) {
-            Ok((signed, _)) => signed.verify().is_ok(),
-            Err(_) => false,
-        }),
-    );
-    add(
-        "payload body",
-        all_bodies,
-        Box::new(|b| Class::ALL.iter().filter(|c| payload::decode(**c, b).is_ok()).count() > 0),
-    );
-    add("envelope, sealed form", sealed.clone(), Box::new(|b| envelope::decode(b).is_ok()));
-    add("envelope, clear form", clear, Box::new(|b| envelope::decode_clear(b).is_ok()));
-    let key = EpochKey::from_bytes(&[8; 32]);
-    let sealed_blobs: Vec<Vec<u8>> = sealed
-        .iter()
-        .filter_map(|s| seal_payload(&key, [1; 24], b"header", s).ok())
-        .chain(blobs)
-        .collect();
-    add(
-        "sealed payload",
-        sealed_blobs,
-        Box::new(move |b| {
-            let opened = open_payload(&key, b"header", b);
-            opened.is_ok_and(|plain| envelope::decode(&plain).is_ok())
-        }),
-    );
-    add(
-        "join record",
-        records,
-        Box::new(|b| SignedJoinRecord::decode(b).is_ok_and(|r| r.check_newcomer(&[1; 32]).is_ok())),
-    );
+/// What an attack came to.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) inputs: u64,
+    /// Inputs that were accepted, rightly.
+    pub(crate) accepted: u64,
+    /// The most bytes that an input made the decoder hold, the input included.
+    pub(crate) peak: usize,
+    pub(crate) took: Duration,
+}
 
-    let secret = TicketSecret::from_bytes([4; 32]);
-    let address = "/ip4/192.168.4.20/tcp/4110".to_owned();
-    let ticket =
-        TicketText::new(secret, ana.store.community(), thread, "The Porch", vec![address])?;
-    let text = ticket.encode().as_bytes().to_vec();
-    add(
-        "ticket text",
-        vec![text],
-        Box::new(|b| TicketText::decode(&String::from_utf8_lossy(b)).is_ok()),
-    );
-    add(
-        "typed id",
-        vec![thread.full().into_bytes()],
-        Box::new(|b| IdPrefix::parse(&String::from_utf8_lossy(b)).is_ok()),
-    );
-    add(
-        "control request",
-        vec![br#"{"op":"sync","wait_ms":1000}"#.to_vec()],
-        Box::new(|b| serde_json::from_slice::<Request>(b).is_ok()),
-    );
-    let mail = b"From: A <a@example.org>\nSubject: =?utf-8?q?x=C3=A9?=\nMIME-Version: 1.0\n\
-        Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html; charset=koi8-r\n\
-        Content-Transfer-Encoding: quoted-printable\n\n<p>=D0=D2</p>\n--b\nContent-Type: image/gif\n\
-        Content-Transfer-Encoding: base64\n\nR0lGODlh\n--b--\n"
-        .to_vec();
-    add("mail", vec![mail], Box::new(|b| parse_mail(b, 4096).is_ok()));
+/// An input that must not do what it did.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) decoder: &'static str,
+    pub(crate) number: u64,
+    pub(crate) input: Vec<u8>,
+    pub(crate) what: What,
+}
 
-    let Recording { sent, answered, initiator: a, responder: b, items } =
-        recorded_session(&ana.store, &ben.store)?;
-    let config = Config::new(ana.store.community());
-    let few: Vec<SyncItem> = items.iter().filter(|i| i.roster).copied().collect();
-    let (c, i) = (config.clone(), items);
-    add(
-        "sync, to the initiator",
-        vec![answered],
-        Box::new(move |bytes| play(Role::Initiator, &c, &a, &i, bytes)),
-    );
-    add(
-        "sync, to the responder",
-        vec![sent],
-        Box::new(move |bytes| play(Role::Responder, &config, &b, &few, bytes)),
-    );
+#[derive(Debug)]
+pub(crate) enum What {
+    Panic(String),
+    Memory(usize),
+}
 
-    let newcomer = Identity {
-        device: DeviceSecret::from_bytes(&[5; 32]),
-        sealing: SealingSecret::from_bytes(&[6; 32]),
-    };
-    let roster = Arc::new((*ana.store.roster()?).clone());
-    let own = ana.store.own_device();
-    let (mut joiner, first) =
-        Joiner::start(ticket.clone(), newcomer.clone(), [1; 16], own, [2; 32], NOW);
-    let mut asked = Vec::new();
-    for output in first {
-        if let JoinerOutput::Send(bytes) = output {
-            asked.extend(bytes);
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, input {}: ", self.decoder, self.number)?;
+        match &self.what {
+            What::Panic(message) => write!(f, "panicked: {message}")?,
+            What::Memory(bytes) => write!(f, "held {} KiB", bytes / 1024)?,
         }
+        write!(f, "\nfor the corpus:\n{}\t{}", self.decoder, hex(&self.input))
     }
-    let device = newcomer.device_id();
-    let admitter = |roster: &Arc<_>| Admitter::new(own, device, Arc::clone(roster), [3; 32], NOW);
-    let mut proofs = Vec::new();
-    for output in admitter(&roster).handle(AdmitterInput::Bytes(&asked), NOW) {
-        if let AdmitterOutput::Send(bytes) = output {
-            proofs.extend(bytes);
-        }
-    }
-    for output in joiner.handle(JoinerInput::Bytes(&proofs), NOW) {
-        if let JoinerOutput::Send(bytes) = output {
-            asked.extend(bytes);
-        }
-    }
-    add(
-        "join, to the member",
-        vec![asked],
-        Box::new(move |bytes| {
-            let mut machine = Admitter::new(own, device, Arc::clone(&roster), [3; 32], NOW);
-            let outputs = machine.handle(AdmitterInput::Bytes(bytes), NOW);
-            outputs.iter().any(|o| matches!(o, AdmitterOutput::Admit { .. }))
-        }),
-    );
-    add(
-        "join, to the newcomer",
-        vec![proofs],
-        Box::new(move |bytes| {
-            let (mut machine, _) =
-                Joiner::start(ticket.clone(), newcomer.clone(), [1; 16], own, [2; 32], NOW);
-            let outputs = machine.handle(JoinerInput::Bytes(bytes), NOW);
-            outputs.iter().any(|o| matches!(o, JoinerOutput::Finished(Ok(_))))
-        }),
-    );
-    Ok(targets)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
+    let pair = |p: &[u8]| Some(digit(*p.first()?)? << 4 | digit(*p.get(1)?)?);
+    text.trim().as_bytes().chunks(2).map(pair).collect()
+}
+
+/// All decoders whose name contains `only`. Files that they need are in `dir`.
+pub(crate) fn decoders(dir: &std::path::Path, only: &str) -> Vec<Decoder> {
+    let mut all = decoders::all();
+    all.extend(frames::all());
+    all.extend(syncing::all());
+    all.extend(joining::all());
+    all.extend(files::all(dir));
+    all.retain(|d| d.name.contains(only));
+    all
 }
