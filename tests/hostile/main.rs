@@ -12,7 +12,6 @@
 mod craft;
 mod flips;
 mod members;
-mod shown;
 #[path = "../../examples/support/mod.rs"]
 mod support;
 
