@@ -540,31 +540,15 @@ impl Ctx<'_> {
                 self.release(id)?;
             }
         }
-        let known: Vec<(i64, i64, Option<i64>, Option<i64>)> = self
+        let known: Vec<(i64, i64)> = self
             .conn
-            .prepare_cached("SELECT p, l, m, role FROM stands")?
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
+            .prepare_cached("SELECT p, l FROM stands")?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<Result<_, _>>()?;
         self.stands.clear();
-        for (p, l, m, role) in known {
+        for (p, l) in known {
             let stand = self.judge(p, l)?;
-            let new = (stand.map(|s| s.m), stand.map(|s| role_number(s.role)));
-            if new == (m, role) {
-                continue;
-            }
             self.save_stand(p, l, stand)?;
-            self.conn
-                .prepare_cached(
-                    "UPDATE entries SET state = 0 WHERE l = ?1 AND past = ?2 AND state = ?3",
-                )?
-                .execute((l, p, state::UNCOUNTED))?;
-            self.conn
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
-                     JOIN payloads b ON b.n = e.n
-                     WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
-                )?
-                .execute((l, p))?;
         }
         Ok(())
     }
@@ -593,13 +577,39 @@ impl Ctx<'_> {
         Ok(Some(Stand { m, member: standing.member, role: standing.role }))
     }
 
+    /// Keeps a judgement. If it differs from the one before it, every entry that was judged by that
+    /// is folded again, whoever noticed the difference: an entry that arrives together with what
+    /// changed the roster meets its predecessors' place before they are judged again.
     fn save_stand(&mut self, p: i64, l: i64, stand: Option<Stand>) -> Result<(), StoreError> {
+        self.stands.insert((p, l), stand);
+        let new = (stand.map(|s| s.m), stand.map(|s| role_number(s.role)));
+        let old: Option<(Option<i64>, Option<i64>)> = self
+            .conn
+            .prepare_cached("SELECT m, role FROM stands WHERE p = ?1 AND l = ?2")?
+            .query_row((p, l), |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        if old == Some(new) {
+            return Ok(());
+        }
         self.conn
             .prepare_cached(
                 "INSERT OR REPLACE INTO stands (p, l, m, role) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute((p, l, stand.map(|s| s.m), stand.map(|s| role_number(s.role))))?;
-        self.stands.insert((p, l), stand);
+            .execute((p, l, new.0, new.1))?;
+        if old.is_some() {
+            self.conn
+                .prepare_cached(
+                    "UPDATE entries SET state = 0 WHERE l = ?1 AND past = ?2 AND state = ?3",
+                )?
+                .execute((l, p, state::UNCOUNTED))?;
+            self.conn
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
+                     JOIN payloads b ON b.n = e.n
+                     WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
+                )?
+                .execute((l, p))?;
+        }
         Ok(())
     }
 

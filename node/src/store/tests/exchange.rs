@@ -435,6 +435,32 @@ fn busy_community() -> (Node, Vec<Incoming>) {
 }
 
 #[test]
+fn what_arrives_with_a_missing_roster_entry_does_not_hide_what_waited_for_it() {
+    let mut a = Node::founder("ana");
+    let thread = a.note("first", "root");
+    let c = a.invite("cy");
+    c.pull(&a);
+    let mut b = a.invite("bo");
+    b.pull(&a);
+    let first = b.reply(thread, "one");
+    let middle = b.reply(thread, "two");
+    b.reply(thread, "three");
+    let profile = b.header(&first).prev;
+    let head = b.header(&profile).heads()[0];
+    let (late, early): (Vec<Incoming>, Vec<Incoming>) =
+        b.everything().into_iter().partition(|i| [head, middle].contains(&i.signed.id()));
+    c.ingest(early);
+    c.fold();
+    assert_eq!((c.store.stats().unwrap().uncounted, c.texts(&thread).len()), (2, 1));
+    c.ingest(late);
+    c.fold();
+    assert_eq!(c.store.stats().unwrap().uncounted, 0);
+    assert_eq!(c.texts(&thread), ["root", "one", "two", "three"]);
+    b.pull(&c);
+    assert_eq!(c.hash(), b.hash());
+}
+
+#[test]
 fn any_order_and_repetition_gives_one_state() {
     let (a, all) = busy_community();
     let expected = a.hash();
