@@ -155,7 +155,7 @@ fn create(
                     NewEntry::new(Body::Note(Note { title, text, tags: vec![], origin: None }), [])
                 }
                 _ => NewEntry {
-                    body: Body::Post(Post { role: PostRole::Reply, text, origin: None }),
+                    body: Body::Post(Post { role: PostRole::Reply, text, origin: None, met: None }),
                     refs: vec![NewRef::Batch(root)],
                 },
             });
@@ -260,7 +260,7 @@ fn small_syncs(
     let thread = ana.note("A hundred", "replies follow")?;
     let replies = (0..99).map(|_| {
         let text = random.text(words, bytes);
-        let post = Post { role: PostRole::Reply, text, origin: None };
+        let post = Post { role: PostRole::Reply, text, origin: None, met: None };
         NewEntry::new(Body::Post(post), [thread])
     });
     ana.write(replies.collect())?;

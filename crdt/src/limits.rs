@@ -24,6 +24,22 @@ pub const MAX_NAME_BYTES: usize = 64;
 pub const MAX_PROFILE_FIELD_BYTES: usize = 2000;
 /// Bytes of an imported message id.
 pub const MAX_MESSAGE_ID_BYTES: usize = 256;
+/// Bytes of the reason for a lead's act.
+pub const MAX_REASON_BYTES: usize = 500;
+/// Bytes that one weave may insert.
+pub const MAX_WEAVE_INSERT_BYTES: usize = 32 * 1024;
+/// Splices in one weave.
+pub const MAX_SPLICES: usize = 1000;
+/// Weaves that one weave may be built on.
+pub const MAX_WEAVE_DEPS: usize = 7;
+/// Bytes of a page.
+pub const MAX_PAGE_BYTES: usize = 64_000;
+/// Own weaves that a device may have below a weave, in one generation of a page.
+pub const MAX_DEVICE_WEAVES: usize = 1000;
+/// Branches of a page that one member may keep open at once.
+pub const MAX_PAGE_BRANCHES: usize = 16;
+/// Stretches of text that a generation attributes.
+pub const MAX_GENERATION_RUNS: usize = 2000;
 /// Founders named in a genesis entry.
 pub const MAX_FOUNDERS: usize = 16;
 /// Seals for devices in one seal entry.
@@ -56,6 +72,14 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("name of a person or community", MAX_NAME_BYTES, "bytes"),
     ("profile field", MAX_PROFILE_FIELD_BYTES, "bytes"),
     ("imported message id", MAX_MESSAGE_ID_BYTES, "bytes"),
+    ("reason of a lead's act", MAX_REASON_BYTES, "bytes"),
+    ("text inserted by one weave", MAX_WEAVE_INSERT_BYTES, "bytes"),
+    ("splices in one weave", MAX_SPLICES, ""),
+    ("weaves that a weave is built on", MAX_WEAVE_DEPS, ""),
+    ("page", MAX_PAGE_BYTES, "bytes"),
+    ("weaves of one device in a page's generation", MAX_DEVICE_WEAVES, ""),
+    ("branches of a page that one member keeps open", MAX_PAGE_BRANCHES, ""),
+    ("attributed stretches in a generation", MAX_GENERATION_RUNS, ""),
     ("founders", MAX_FOUNDERS, ""),
     ("seals in one entry", MAX_SEALS, ""),
     ("uses of a ticket", MAX_TICKET_USES as usize, ""),

@@ -216,11 +216,12 @@ pub(crate) fn bodies(member: [u8; 32]) -> Vec<Body> {
             tags: vec![],
             origin: Some(origin("n1@example.org")),
         }),
-        Body::Post(Post { role: PostRole::Reply, text: "Yes.".into(), origin: None }),
+        Body::Post(Post { role: PostRole::Reply, text: "Yes.".into(), origin: None, met: None }),
         Body::Post(Post {
             role: PostRole::Outcome,
             text: text.clone(),
             origin: Some(origin("p1@example.org")),
+            met: None,
         }),
         Body::Edit(Edit { text }),
         Body::Withdraw,

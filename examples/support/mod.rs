@@ -77,7 +77,7 @@ impl Person {
     }
 
     pub(crate) fn reply(&self, thread: EntryId, text: &str) -> Result<EntryId> {
-        let post = Post { role: PostRole::Reply, text: text.into(), origin: None };
+        let post = Post { role: PostRole::Reply, text: text.into(), origin: None, met: None };
         self.write_one(NewEntry::new(Body::Post(post), [thread]))
     }
 

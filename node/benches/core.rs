@@ -38,7 +38,7 @@ fn text(n: usize) -> String {
 }
 
 fn post(n: usize) -> Body {
-    Body::Post(Post { role: PostRole::Reply, text: text(n), origin: None })
+    Body::Post(Post { role: PostRole::Reply, text: text(n), origin: None, met: None })
 }
 
 fn header(secret: &DeviceSecret, seq: u64, prev: EntryId) -> Header {

@@ -27,7 +27,7 @@ pub(crate) fn everything(person: &Person) -> Vec<Incoming> {
 }
 
 pub(crate) fn post(text: &str) -> Body {
-    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin: None })
+    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin: None, met: None })
 }
 
 /// The envelope of a body that keeps to all limits.

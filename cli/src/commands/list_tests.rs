@@ -160,6 +160,7 @@ fn threads_are_exported() {
         role: PostRole::Outcome,
         text: "It went well.".into(),
         origin: origin("Maj _S_", "<1@x>", 984_400_000),
+        met: None,
     });
     ann.write(body, [note]);
 

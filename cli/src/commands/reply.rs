@@ -24,7 +24,7 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
     let messages = &args.text.message;
     let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
     let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
-    let body = Body::Post(Post { role, text: written.text.clone(), origin: None });
+    let body = Body::Post(Post { role, text: written.text.clone(), origin: None, met: None });
     let entry = app.about(&spot, &people, body);
     let id = written.publish(context, &app, entry)?;
     let said = if args.outcome { "outcome told" } else { "replied" };

@@ -250,8 +250,9 @@ fn deep_threads_stay_readable() {
 #[test]
 fn imports_show_their_origin() {
     let ann = House::founder("Ann");
-    let body =
-        |text: &str, origin| Body::Post(Post { role: PostRole::Reply, text: text.into(), origin });
+    let body = |text: &str, origin| {
+        Body::Post(Post { role: PostRole::Reply, text: text.into(), origin, met: None })
+    };
     let note = ann.note("N", "x");
     ann.write(body("old words", origin("Maj Smith", "<1@x>", 984_400_000)), [note]);
     let mut odd = origin("", "<2@x>", 984_400_001);
@@ -295,6 +296,7 @@ fn hostile_text_is_shown_harmlessly_everywhere() {
         role: PostRole::Outcome,
         text: format!("I {HOSTILE}"),
         origin: origin(&format!("O{}", &HOSTILE[..20]), "<m@x>", 984_400_000),
+        met: None,
     });
     eve.write(imported, [ask, reply]);
     eve.write(Body::Mark(Mark::State(ThreadState::Working)), [ask, ask]);

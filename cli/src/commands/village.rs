@@ -142,7 +142,7 @@ impl House {
 
     pub(crate) fn post<const N: usize>(&self, refs: [EntryId; N], text: &str) -> EntryId {
         let role = PostRole::Reply;
-        self.write(Body::Post(Post { role, text: text.into(), origin: None }), refs)
+        self.write(Body::Post(Post { role, text: text.into(), origin: None, met: None }), refs)
     }
 
     /// A context in this home; `columns` for a terminal of that width, `None` for pipes.

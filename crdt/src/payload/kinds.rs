@@ -72,13 +72,13 @@ kinds! {
     Community = 33 in Act, "community";
     /// Withdraws an own post.
     Withdraw = 34 in Act, "withdraw";
-    /// Hides a post (reserved).
+    /// Folds a post away.
     Hide = 35 in Act, "hide";
-    /// Pins a thread (reserved).
+    /// Keeps a thread at the head of lists.
     Pin = 36 in Act, "pin";
-    /// Features a thread or post (reserved).
+    /// Shows a thread or post to everybody.
     Feature = 37 in Act, "feature";
-    /// Splits, merges, moves or retitles a thread (reserved).
+    /// Splits, merges, moves or retitles a thread.
     ThreadOp = 38 in Act, "thread-op";
     /// Opens a thread that asks.
     Ask = 64 in Post, "ask";
@@ -88,22 +88,24 @@ kinds! {
     Post = 66 in Post, "post";
     /// New text for an own post.
     Edit = 67 in Post, "edit";
-    /// A proposed wording of a question (reserved).
-    Reframe = 68 in Post, "reframe";
-    /// One change to a page (reserved).
+    /// One change to a page.
     Weave = 96 in Weave, "weave";
-    /// A page started afresh from its text (reserved).
+    /// A page started afresh from its text.
     Generation = 97 in Weave, "generation";
+    /// A proposed wording of a question.
+    Reframe = 98 in Weave, "reframe";
     /// Who a member is.
     Profile = 128 in Light, "profile";
     /// Thanks, helped, been there.
     React = 129 in Light, "react";
     /// State of an ask; a post as part of the answer.
     Mark = 130 in Light, "mark";
-    /// Tags of a thread (reserved).
+    /// A tag of a thread.
     Tag = 131 in Light, "tag";
     /// State shared among one's own devices (reserved).
     OwnState = 132 in Light, "own-state";
+    /// Volunteers to look after a topic.
+    Tend = 133 in Light, "tend";
     /// Manifest of an attachment (reserved).
     File = 160 in File, "file";
 }

@@ -12,8 +12,9 @@
 //! | --- | --- |
 //! | ask, note | none |
 //! | post | `[t]` in answer to the thread itself, else `[t, parent]` |
-//! | edit, withdraw, react, mark | `[t, p, superseded entries...]` |
-//! | profile, community | `[superseded entries...]` |
+//! | edit, withdraw, react, mark, hide, pin, feature, tag, thread-op | `[t, p, superseded entries...]` |
+//! | weave, reframe, generation | `[t, deps...]`: the weaves seen, none an ancestor of another |
+//! | profile, community, tend | `[superseded entries...]` |
 //! | ticket-close, admit | `[ticket]` |
 //! | role | none |
 //! | epoch | none |
@@ -21,16 +22,20 @@
 
 mod join;
 mod kinds;
+mod page;
 mod roster;
 mod talk;
+mod tend;
 
 pub use join::{JOIN_RECORD_BYTES, JoinError, JoinRecord, SignedJoinRecord};
 pub use kinds::Kind;
+pub use page::{Generation, PageKind, Reframe, Run, Splice, Weave};
 pub use roster::{Admit, DeviceSeal, Epoch, Genesis, GrantRole, InvitePolicy, Role, Seal, Ticket};
 pub use talk::{
     Ask, Community, Edit, Help, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction,
     ThreadState,
 };
+pub use tend::{Feature, Hide, Pin, Tag, Tend, ThreadAct, ThreadOp};
 
 use crate::entry::Class;
 use crate::limits::MAX_INFLATED_BYTES;
@@ -88,6 +93,15 @@ pub enum Body {
     Profile(Profile),
     React(React),
     Mark(Mark),
+    Weave(Weave),
+    Reframe(Reframe),
+    Generation(Generation),
+    ThreadOp(ThreadOp),
+    Hide(Hide),
+    Pin(Pin),
+    Feature(Feature),
+    Tag(Tag),
+    Tend(Tend),
     /// A kind of a later version, or one that is reserved and not yet in use.
     Unknown(u16),
 }
@@ -146,7 +160,7 @@ macro_rules! bodies {
 
 bodies!(
     Genesis, Ticket, Admit, Role, Epoch, Seal, Community, Ask, Note, Post, Edit, Profile, React,
-    Mark
+    Mark, Weave, Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend
 );
 
 fn malformed(e: minicbor::decode::Error) -> PayloadError {

@@ -6,14 +6,14 @@ use minicbor::{Decode, Encode};
 use super::{PayloadError, field_error};
 use crate::limits::{
     MAX_MESSAGE_ID_BYTES, MAX_NAME_BYTES, MAX_PROFILE_FIELD_BYTES, MAX_TAG_BYTES, MAX_TAGS,
-    MAX_TITLE_BYTES,
+    MAX_TITLE_BYTES, MAX_WEAVE_DEPS,
 };
 
-fn check_len(field: &'static str, text: &str, max: usize) -> Result<(), PayloadError> {
+pub(super) fn check_len(field: &'static str, text: &str, max: usize) -> Result<(), PayloadError> {
     if text.len() > max { Err(field_error(field, "too long")) } else { Ok(()) }
 }
 
-fn check_title(title: &str) -> Result<(), PayloadError> {
+pub(super) fn check_title(title: &str) -> Result<(), PayloadError> {
     if title.trim().is_empty() {
         return Err(field_error("title", "empty"));
     }
@@ -177,10 +177,18 @@ pub struct Post {
     /// For an imported post.
     #[n(2)]
     pub origin: Option<Origin>,
+    /// The wording of the question that its author had before them: the heads of the question page,
+    /// ascending. None: the first wording.
+    #[n(3)]
+    pub met: Option<Vec<ByteArray<32>>>,
 }
 
 impl Post {
     pub(super) fn check(&self) -> Result<(), PayloadError> {
+        let met = self.met.as_deref().unwrap_or_default();
+        if met.len() > MAX_WEAVE_DEPS || !met.is_sorted_by(|a, b| a[..] < b[..]) {
+            return Err(field_error("met", "too many, or not ascending"));
+        }
         check_origin(&self.origin)
     }
 }

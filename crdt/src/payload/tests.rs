@@ -64,7 +64,12 @@ fn samples() -> Vec<Body> {
             tags: vec![],
             origin: Some(origin()),
         }),
-        Body::Post(Post { role: PostRole::Reply, text: "Use the sample.".into(), origin: None }),
+        Body::Post(Post {
+            role: PostRole::Reply,
+            text: "Use the sample.".into(),
+            origin: None,
+            met: None,
+        }),
         Body::Edit(Edit { text: "Use the newer sample.".into() }),
         Body::Profile(Profile { name: "Ana".into(), ..Profile::default() }),
         Body::React(React { reaction: Reaction::Helped, on: true }),
@@ -95,9 +100,13 @@ fn golden_bytes() {
         .iter()
         .map(|b| blake3::hash(&encode(b).unwrap()).to_hex()[..16].to_string())
         .collect();
-    let post =
-        encode(&Body::Post(Post { role: PostRole::Outcome, text: "ok".into(), origin: None }))
-            .unwrap();
+    let post = encode(&Body::Post(Post {
+        role: PostRole::Outcome,
+        text: "ok".into(),
+        origin: None,
+        met: None,
+    }))
+    .unwrap();
     assert_eq!(post, [0x82, 0x18, 66, 0xa2, 0, 1, 1, 0x62, b'o', b'k']);
     assert_eq!(hash, GOLDEN, "an encoding changed: that is a change of the format");
 }
@@ -157,6 +166,7 @@ fn limits_are_enforced_on_both_sides() {
         role: PostRole::Reply,
         text: "x".repeat(crate::limits::MAX_INFLATED_BYTES),
         origin: None,
+        met: None,
     });
     assert!(matches!(encode(&long), Err(PayloadError::TooLong(_))));
 }

@@ -181,7 +181,7 @@ fn with_text(mail: &ArchivedMail, root: Option<&[String]>, text: String) -> Body
         let title = if subject.is_empty() { NO_SUBJECT } else { subject }.to_owned();
         Body::Note(Note { title, text, tags: tags.to_vec(), origin })
     } else {
-        Body::Post(Post { role: PostRole::Reply, text, origin })
+        Body::Post(Post { role: PostRole::Reply, text, origin, met: None })
     }
 }
 

@@ -33,7 +33,12 @@ fn rule_1_a_root_opens_a_thread_and_others_name_it() {
     let outcome = t.add(
         1,
         &[a, r],
-        Body::Post(Post { role: PostRole::Outcome, text: "went well".into(), origin: None }),
+        Body::Post(Post {
+            role: PostRole::Outcome,
+            text: "went well".into(),
+            origin: None,
+            met: None,
+        }),
     );
     let mut threads = fold_threads(&t.entries);
     threads.sort_by_key(|t| t.kind);

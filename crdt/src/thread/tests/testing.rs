@@ -84,7 +84,7 @@ pub(super) fn note(title: &str, origin: Option<Origin>) -> Body {
 }
 
 pub(super) fn post(text: &str, origin: Option<Origin>) -> Body {
-    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin })
+    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin, met: None })
 }
 
 pub(super) fn origin(message: &str, plausible: i64) -> Option<Origin> {

@@ -418,6 +418,7 @@ fn busy_community() -> (Node, Vec<Incoming>) {
                 role: PostRole::Reply,
                 text: "answer from the archive".into(),
                 origin: origin("m-2", "<2@x>"),
+                met: None,
             }),
             [root],
         );

@@ -273,7 +273,7 @@ pub(super) fn note(title: &str, text: &str) -> Body {
 }
 
 pub(super) fn post(text: &str) -> Body {
-    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin: None })
+    Body::Post(Post { role: PostRole::Reply, text: text.into(), origin: None, met: None })
 }
 
 pub(super) fn origin(name: &str, message: &str) -> Option<Origin> {

@@ -247,6 +247,7 @@ fn imports_of_one_archive_by_two_members_are_one_thread() {
         role: PostRole::Reply,
         text: "re".into(),
         origin: origin("m-2", "<2@x>"),
+        met: None,
     });
     let in_a = a.write(root.clone(), []);
     a.write(reply.clone(), [in_a]);
