@@ -180,7 +180,7 @@ impl Ctx<'_> {
         let thread = declared_thread(&id, header);
         match &body {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
-            Body::Profile(_) | Body::Community(_) => {
+            Body::Profile(_) | Body::Community(_) | Body::Tend(_) => {
                 self.conn
                     .prepare_cached(
                         "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
@@ -287,6 +287,7 @@ impl Ctx<'_> {
             let t = self.thread(&thread.root)?;
             shown.insert(t);
             self.save_summary(group, t, thread)?;
+            self.save_ask(t, thread, &numbers, &entries)?;
             self.post_rows(t, thread, &numbers, &mut rows, &mut texts)?;
             touched.push(thread.root);
         }
@@ -541,7 +542,7 @@ impl Ctx<'_> {
     }
 }
 
-/// Profiles or community entries that count, of one member or of all.
+/// Profiles, community entries or terms that count, of one member or of all.
 pub(super) fn load_specials(
     conn: &Connection,
     community: &CommunityId,
