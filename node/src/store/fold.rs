@@ -471,8 +471,9 @@ impl Ctx<'_> {
             }
             self.conn
                 .prepare_cached(
-                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
+                     unread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                     NOT EXISTS (SELECT 1 FROM reads r WHERE r.n = ?2))",
                 )?
                 .execute((
                     doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,

@@ -61,10 +61,6 @@ ALTER TABLE posts ADD COLUMN unread INTEGER NOT NULL DEFAULT 1;
 UPDATE posts SET unread = 0 WHERE n IN (SELECT r.n FROM reads r);
 CREATE INDEX posts_unread ON posts (t, n) WHERE unread = 1 AND origin IS NULL;
 CREATE INDEX posts_by_thread ON posts (t, author);
-CREATE TRIGGER posts_read AFTER INSERT ON posts WHEN EXISTS (SELECT 1 FROM reads r WHERE r.n = new.n)
-BEGIN
-    UPDATE posts SET unread = 0 WHERE doc = new.doc;
-END;
 
 CREATE TABLE attention (
     t INTEGER PRIMARY KEY, watch INTEGER NOT NULL DEFAULT 0, until INTEGER,
