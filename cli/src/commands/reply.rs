@@ -1,12 +1,13 @@
 //! `lanai reply`: answers a thread or a post.
 
+use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Body, Post, PostRole};
 use lanai_crdt::text::{clean_block, clean_line};
 use lanai_crdt::thread::{PostText, PostView};
 
 use super::{Context, publish};
 use crate::app::{App, People, Spot};
-use crate::args::ReplyArgs;
+use crate::args::{ReplyArgs, TextArgs};
 use crate::compose::Template;
 use crate::error::{CliError, Exit};
 
@@ -15,21 +16,35 @@ const QUOTED_LINES: usize = 200;
 
 pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
-    let people = app.people()?;
-    let spot = app.find_post(&args.id)?;
-    let post = spot.post();
-    let help = help(&spot, &people, args.outcome);
-    let purpose = format!("reply {}", post.id.short());
-    let template = Template { initial: "", help: &help };
-    let messages = &args.text.message;
-    let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
-    let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
-    let body = Body::Post(Post { role, text: written.text.clone(), origin: None, met: None });
-    let entry = app.about(&spot, &people, body);
-    let id = written.publish(context, &app, entry)?;
+    let (spot, id) = write(context, &app, &args.id, &args.text, args.outcome)?;
     let said = if args.outcome { "outcome told" } else { "replied" };
     publish::report(context, said, &id, &spot.thread().root)?;
     Ok(Exit::Done)
+}
+
+/// A post as it is published.
+pub(super) fn body(text: String, outcome: bool) -> Body {
+    let role = if outcome { PostRole::Outcome } else { PostRole::Reply };
+    Body::Post(Post { role, text, origin: None, met: None })
+}
+
+/// Gets the text and publishes it below what `typed` means; gives what that was, and the post.
+pub(super) fn write(
+    context: &mut Context,
+    app: &App,
+    typed: &str,
+    text: &TextArgs,
+    outcome: bool,
+) -> Result<(Spot, EntryId), CliError> {
+    let people = app.people()?;
+    let spot = app.find_post(typed)?;
+    let help = help(&spot, &people, outcome);
+    let purpose = format!("reply {}", spot.post().id.short());
+    let template = Template { initial: "", help: &help };
+    let written = publish::Written::get(context, app, &text.message, &purpose, template, false)?;
+    let entry = app.about(&spot, &people, body(written.text.clone(), outcome));
+    let id = written.publish(context, app, entry)?;
+    Ok((spot, id))
 }
 
 fn help(spot: &Spot, people: &People, outcome: bool) -> String {

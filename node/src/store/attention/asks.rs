@@ -160,7 +160,8 @@ impl Ctx<'_> {
         self.conn.prepare_cached("DELETE FROM asks WHERE t = ?1")?.execute([t])?;
         self.conn.prepare_cached("DELETE FROM ask_workers WHERE t = ?1")?.execute([t])?;
         let there = thread.posts.iter().filter(|post| post.text != PostText::Withdrawn);
-        let outcomes: Vec<_> = there.clone().filter(|post| post.kind == PostKind::Outcome).collect();
+        let outcomes: Vec<_> =
+            there.clone().filter(|post| post.kind == PostKind::Outcome).collect();
         if thread.kind == ThreadKind::Note && outcomes.is_empty() {
             return Ok(());
         }
@@ -257,6 +258,19 @@ impl Store {
     ///
     /// When the store cannot be read.
     pub fn needs(&self, now_ms: u64, limit: usize) -> Result<Needs, StoreError> {
+        self.open_asks(now_ms, limit, false)
+    }
+
+    /// As [`needs`](Self::needs), about any topic.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn needs_of_all(&self, now_ms: u64, limit: usize) -> Result<Needs, StoreError> {
+        self.open_asks(now_ms, limit, true)
+    }
+
+    fn open_asks(&self, now_ms: u64, limit: usize, all: bool) -> Result<Needs, StoreError> {
         self.inner.connections.read(|conn| {
             let own = own_number(conn, self)?;
             let topics = my_topics(conn, self, now_ms)?;
@@ -293,7 +307,7 @@ impl Store {
             for ask in open {
                 let tags = tags.get(&ask.t).map(Vec::as_slice).unwrap_or_default();
                 let about = matcher.about(&ask.title, tags);
-                if about.is_empty() && !topics.is_empty() {
+                if about.is_empty() && !topics.is_empty() && !all {
                     out.elsewhere += 1;
                 } else if stances.is_muted(ask.t) || snoozed.contains(&ask.t) {
                     out.hidden += 1;
@@ -335,9 +349,8 @@ impl Store {
                  AND t.state <> ?2 AND a.outcomes = 0 AND t.title <> ''",
             )?;
             let closed = thread_state_number(ThreadState::Closed);
-            let mine: Vec<i64> = statement
-                .query_map((own, closed), |r| r.get(0))?
-                .collect::<Result<_, _>>()?;
+            let mine: Vec<i64> =
+                statement.query_map((own, closed), |r| r.get(0))?.collect::<Result<_, _>>()?;
             let quiet = |t: &i64| stances.is_muted(*t) || snoozed.contains(t);
             let mine = summaries(conn, own, mine.into_iter().filter(|t| !quiet(t)))?;
             let due = |thread: ThreadSummary| {
@@ -437,8 +450,9 @@ fn why_due(thread: &ThreadSummary, now_ms: u64, delays: OutcomeDelays) -> Option
             let last = ask.last_reply_ms.unwrap_or(thread.started_ms);
             passed(last, delays.after_answer_ms).then_some(WhyDue::Answered)
         }
-        None if ask.replies > 0 => passed(thread.started_ms, delays.after_ask_ms)
-            .then_some(WhyDue::Replies(ask.replies)),
+        None if ask.replies > 0 => {
+            passed(thread.started_ms, delays.after_ask_ms).then_some(WhyDue::Replies(ask.replies))
+        }
         None => None,
     }
 }

@@ -191,8 +191,7 @@ fn new_mentions(
     store: &Store,
     own: i64,
 ) -> Result<HashMap<i64, Vec<i64>>, StoreError> {
-    let mut statement =
-        conn.prepare_cached("SELECT m, name FROM people")?;
+    let mut statement = conn.prepare_cached("SELECT m, name FROM people")?;
     let names: Vec<(i64, String)> =
         statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     let Some((_, name)) = names.iter().find(|(m, _)| *m == own) else { return Ok(HashMap::new()) };

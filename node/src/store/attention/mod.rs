@@ -90,7 +90,10 @@ INSERT OR IGNORE INTO todo SELECT e.n, t.t FROM threads t JOIN entries e ON e.id
 ";
 
 /// Tags of some threads.
-fn tags_of_all(conn: &Connection, threads: &[i64]) -> Result<HashMap<i64, Vec<String>>, StoreError> {
+fn tags_of_all(
+    conn: &Connection,
+    threads: &[i64],
+) -> Result<HashMap<i64, Vec<String>>, StoreError> {
     let mut statement =
         conn.prepare_cached("SELECT tag FROM thread_tags WHERE t = ?1 ORDER BY tag")?;
     let mut out = HashMap::with_capacity(threads.len());

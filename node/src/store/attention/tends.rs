@@ -79,7 +79,8 @@ fn depth(
     while let Some(top) = stack.last().copied() {
         let below = known.get(&top).map(|e| e.refs.as_slice()).unwrap_or_default();
         let below = below.iter().filter(|id| known.contains_key(*id));
-        let open: Vec<EntryId> = below.clone().filter(|id| !depths.contains_key(*id)).copied().collect();
+        let open: Vec<EntryId> =
+            below.clone().filter(|id| !depths.contains_key(*id)).copied().collect();
         if open.is_empty() {
             let deepest = below.filter_map(|id| depths.get(id)).max().map_or(0, |d| d + 1);
             depths.insert(top, deepest);
@@ -142,8 +143,10 @@ mod tests {
             let mut turned = entries.to_vec();
             turned.rotate_left(turn);
             let found = fold(&turned);
-            let told: Vec<(u8, &str, u64)> =
-                found.iter().map(|t| (t.member.as_bytes()[0], t.topic.as_str(), t.until_ms)).collect();
+            let told: Vec<(u8, &str, u64)> = found
+                .iter()
+                .map(|t| (t.member.as_bytes()[0], t.topic.as_str(), t.until_ms))
+                .collect();
             assert_eq!(told, [(1, "convoy", 0), (1, "radio", 5), (2, "convoy", 8)]);
             assert_eq!(found[0].heads, [EntryId::new([3; 32]), EntryId::new([5; 32])]);
         }

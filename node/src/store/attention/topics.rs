@@ -28,13 +28,13 @@ const MAX_WORDS: usize = 40;
 
 /// Words of a profile that say nothing by themselves.
 const IDLE: &[&str] = &[
-    "about", "all", "also", "and", "any", "anything", "are", "ask", "been", "but", "can", "did", "for",
-    "from", "getting", "had", "has", "have", "how", "into", "its", "just", "kind", "like", "lot", "made",
-    "make", "many", "more", "most", "much", "new", "not", "off", "old", "one", "other", "our", "out",
-    "over", "own", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these",
-    "things", "this", "through", "too", "two", "under", "use", "used", "using", "very", "was", "well",
-    "were", "what", "when", "where", "which", "while", "who", "will", "with", "work", "working", "would",
-    "years", "you", "your",
+    "about", "all", "also", "and", "any", "anything", "are", "ask", "been", "but", "can", "did",
+    "for", "from", "getting", "had", "has", "have", "how", "into", "its", "just", "kind", "like",
+    "lot", "made", "make", "many", "more", "most", "much", "new", "not", "off", "old", "one",
+    "other", "our", "out", "over", "own", "some", "such", "than", "that", "the", "their", "them",
+    "then", "there", "these", "things", "this", "through", "too", "two", "under", "use", "used",
+    "using", "very", "was", "well", "were", "what", "when", "where", "which", "while", "who",
+    "will", "with", "work", "working", "would", "years", "you", "your",
 ];
 
 /// Endings in which two forms of an English word differ.
@@ -258,9 +258,8 @@ impl Store {
             tended.retain(|tending| tending.until_ms > 0 && is_member(&tending.member));
             tended.sort_by_key(|tending| std::cmp::Reverse(tending.until_ms));
             for tending in tended {
-                let summary = found
-                    .entry(tending.topic.clone())
-                    .or_insert_with_key(|topic| new(topic));
+                let summary =
+                    found.entry(tending.topic.clone()).or_insert_with_key(|topic| new(topic));
                 summary.tended.push((tending.member, tending.until_ms));
             }
             let mut topics: Vec<TopicSummary> = found.into_values().collect();

@@ -230,7 +230,8 @@ fn who_works_on_an_ask_is_known() {
     b.pull(&a);
     let first = b.write(state(ThreadState::Working), [ask, ask]);
     a.pull(&b);
-    let (ana, bo) = (a.store.own_member().unwrap().unwrap(), b.store.own_member().unwrap().unwrap());
+    let (ana, bo) =
+        (a.store.own_member().unwrap().unwrap(), b.store.own_member().unwrap().unwrap());
     assert_eq!(a.store.thread(&ask).unwrap().unwrap().workers, [bo]);
     let second = a.write(state(ThreadState::Working), [ask, ask, first]);
     assert_eq!(a.store.thread(&ask).unwrap().unwrap().workers, [ana, bo]);
@@ -238,7 +239,14 @@ fn who_works_on_an_ask_is_known() {
     assert_eq!(BTreeSet::from_iter(facts.workers), BTreeSet::from([ana, bo]));
     a.write(state(ThreadState::Answered), [ask, ask, second]);
     assert!(a.store.thread(&ask).unwrap().unwrap().workers.is_empty());
-    assert!(a.store.threads(&ThreadFilter::default()).unwrap()[0].ask.clone().unwrap().workers.is_empty());
+    assert!(
+        a.store.threads(&ThreadFilter::default()).unwrap()[0]
+            .ask
+            .clone()
+            .unwrap()
+            .workers
+            .is_empty()
+    );
 }
 
 #[test]
@@ -318,12 +326,12 @@ fn topics_are_tended_for_a_time() {
     a.pull(&b);
     assert_eq!(a.hash(), b.hash());
     // What I am asked about is a topic too.
-    let about = Profile { name: "bo".into(), ask_about: Some("Sand tables".into()), ..Profile::default() };
+    let about =
+        Profile { name: "bo".into(), ask_about: Some("Sand tables".into()), ..Profile::default() };
     let bo = b.store.own_member().unwrap().unwrap();
     let before = b.store.profile_entries(&bo).unwrap()[0].id;
     b.write(Body::Profile(about), [before]);
-    let mine: Vec<String> =
-        b.store.my_topics(NOW).unwrap().into_iter().map(|t| t.topic).collect();
+    let mine: Vec<String> = b.store.my_topics(NOW).unwrap().into_iter().map(|t| t.topic).collect();
     assert!(mine.contains(&"sand".to_owned()) && mine.contains(&"tables".to_owned()), "{mine:?}");
 }
 
@@ -481,7 +489,8 @@ fn only_reading_in_a_thread_marks() {
                             model.posts.insert(id, thread);
                         }
                     }
-                    let expected = model.unread(&thread).iter().filter(|i| shown.contains(i)).count();
+                    let expected =
+                        model.unread(&thread).iter().filter(|i| shown.contains(i)).count();
                     let marked = a.store.mark_posts_read(&shown).unwrap();
                     assert_eq!(marked as usize, expected);
                     model.read.extend(shown);
@@ -507,19 +516,21 @@ fn only_reading_in_a_thread_marks() {
                     a.store.needs(NOW, 5).unwrap();
                     a.store.inbox(NOW, 1).unwrap();
                     a.store.outcomes_since(0).unwrap();
-                    a.store.search(&SearchQuery { text: "word".into(), limit: 5, ..SearchQuery::default() }).unwrap();
+                    a.store
+                        .search(&SearchQuery {
+                            text: "word".into(),
+                            limit: 5,
+                            ..SearchQuery::default()
+                        })
+                        .unwrap();
                 }
                 (17, _) if step % 9 == 0 => {
                     a.store.rebuild(|_| ()).unwrap();
                     a.fold();
                 }
                 (18, Some(_)) => {
-                    let theirs: Vec<EntryId> = model
-                        .posts
-                        .iter()
-                        .filter(|(id, t)| id != t)
-                        .map(|(id, _)| *id)
-                        .collect();
+                    let theirs: Vec<EntryId> =
+                        model.posts.iter().filter(|(id, t)| id != t).map(|(id, _)| *id).collect();
                     // What its author takes back is nobody's news any more.
                     if let (Some(post), 0) = (any(&mut roll, &theirs), roll(2)) {
                         let thread = model.posts[&post];

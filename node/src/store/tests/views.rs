@@ -277,8 +277,7 @@ fn imports_of_one_archive_by_two_members_are_one_thread() {
     }
     // A read mark of one name holds for the other.
     assert_eq!(a.store.thread(&in_b).unwrap().unwrap().unread.len(), 1);
-    let shown: Vec<EntryId> =
-        a.store.thread(&in_a).unwrap().unwrap().unread.into_iter().collect();
+    let shown: Vec<EntryId> = a.store.thread(&in_a).unwrap().unwrap().unread.into_iter().collect();
     a.store.mark_posts_read(&shown).unwrap();
     assert!(a.store.thread(&in_b).unwrap().unwrap().unread.is_empty());
     let prefix = |id: &EntryId| IdPrefix::parse(&id.full()).unwrap();
