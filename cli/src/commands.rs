@@ -2,6 +2,8 @@
 
 mod answer;
 mod ask;
+#[cfg(test)]
+mod attention_tests;
 mod close;
 mod completion;
 mod config;

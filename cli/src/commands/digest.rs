@@ -456,7 +456,7 @@ mod tests {
         let sections =
             || vec![section("a", 3, 20, 50), section("none", 1, 0, 50), section("b", 1, 20, 50)];
         let (kept, used) = fit(sections(), 500);
-        assert_eq!((counts(&kept), used), (vec![(8, 13), (2, 19)], 500));
+        assert_eq!((counts(&kept), used), (vec![(7, 14), (3, 18)], 500));
         // Every section says something, however short the time.
         let (kept, used) = fit(sections(), 1);
         assert_eq!((counts(&kept), used), (vec![(1, 20), (1, 20)], 100));
