@@ -43,10 +43,7 @@ pub(super) fn chains(body: &Body) -> Vec<Chain> {
 
 /// Whether the author of a thread may do that too, and not leads and stewards alone.
 pub(super) fn is_for_authors(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::Tag(_) | Body::ThreadOp(ThreadOp { act: ThreadAct::Retitle(_), .. })
-    )
+    matches!(body, Body::Tag(_) | Body::ThreadOp(ThreadOp { act: ThreadAct::Retitle(_), .. }))
 }
 
 fn reason(body: &Body) -> Option<&str> {

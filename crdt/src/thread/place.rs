@@ -238,12 +238,12 @@ impl<'a> Forest<'a> {
 
     /// All threads: for each root its posts in reading order, with their depth (rule 6).
     pub(super) fn threads(&self) -> Vec<Vec<(usize, u16)>> {
-        let mut below: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut below: Vec<Vec<usize>> = vec![Vec::new(); self.len()];
         let mut roots = Vec::new();
         for (node, parent) in self.parent.iter().enumerate() {
-            match parent {
-                Some(parent) => below.entry(*parent).or_default().push(node),
-                None => roots.push(node),
+            match parent.map(|p| below.get_mut(p)) {
+                Some(Some(answers)) => answers.push(node),
+                _ => roots.push(node),
             }
         }
         let key = |node: &usize| {
@@ -255,7 +255,7 @@ impl<'a> Forest<'a> {
             let mut stack = vec![(root, 0u16)];
             while let Some((node, depth)) = stack.pop() {
                 order.push((node, depth));
-                let mut answers = below.remove(&node).unwrap_or_default();
+                let mut answers = below.get_mut(node).map(std::mem::take).unwrap_or_default();
                 answers.sort_by_cached_key(key);
                 stack.extend(answers.into_iter().map(|a| (a, depth.saturating_add(1))));
             }

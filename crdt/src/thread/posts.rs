@@ -158,9 +158,8 @@ impl<'a> Posts<'a> {
         inside: &[&'e TalkEntry],
     ) -> BTreeMap<EntryId, Vec<&'e TalkEntry>> {
         let mut edits: BTreeMap<EntryId, Vec<&TalkEntry>> = BTreeMap::new();
-        let standing = |e: &&&TalkEntry| {
-            matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id)
-        };
+        let standing =
+            |e: &&&TalkEntry| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id);
         for e in inside.iter().filter(standing) {
             if let Some(target) = e.refs.get(1) {
                 edits.entry(*target).or_default().push(e);

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::acts::{Chain, deed};
+use super::fold::Entries;
 use super::place::Forest;
 use super::posts::{Posts, ROOT, sort_millis};
 use super::{
     AskForm, Moved, PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, digest, marks,
 };
-use super::fold::Entries;
 use crate::id::EntryId;
 use crate::payload::{Body, Mark, Reaction, ThreadAct, ThreadOp};
 
@@ -44,7 +44,9 @@ impl<'a> Facts<'a> {
                 views.push(home.posts.view(at, placed, &edits, reactions));
             }
             for e in &home.group.inside {
-                if let (Body::Mark(Mark::State(_)), Some(node)) = (&e.body, Forest::subject(home, e)) {
+                if let (Body::Mark(Mark::State(_)), Some(node)) =
+                    (&e.body, Forest::subject(home, e))
+                {
                     states.entry(node).or_default().push(e);
                 }
             }
