@@ -47,6 +47,7 @@ mod inbox;
 mod ingest;
 mod keys;
 mod local;
+mod placing;
 mod read;
 mod returning;
 mod roster_cache;
