@@ -72,6 +72,8 @@ pub struct Needs {
     pub more: u64,
     /// Open asks about other topics.
     pub elsewhere: u64,
+    /// Those of them that nobody replied to.
+    pub unanswered: u64,
     /// Such asks in muted and snoozed threads.
     pub hidden: u64,
 }
@@ -309,6 +311,7 @@ impl Store {
                 let about = matcher.about(&ask.title, tags);
                 if about.is_empty() && !topics.is_empty() && !all {
                     out.elsewhere += 1;
+                    out.unanswered += u64::from(ask.replies == 0);
                 } else if stances.is_muted(ask.t) || snoozed.contains(&ask.t) {
                     out.hidden += 1;
                 } else {
