@@ -8,6 +8,7 @@ mod attention;
 mod community;
 mod content;
 mod machine;
+mod page;
 mod value;
 
 use std::path::PathBuf;
@@ -29,6 +30,10 @@ pub use content::{
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
     StoreCommand, SyncArgs, UpArgs,
+};
+pub use page::{
+    PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
+    PageShowArgs, PageTakeArgs, ReframeArgs, WhichPage,
 };
 pub use value::{Expiry, Help, Reaction, Role, parse_span};
 
@@ -130,6 +135,11 @@ pub enum Command {
     Outcome(OutcomeArgs),
     /// Close a thread, or open it again
     Close(CloseArgs),
+    /// The texts of a thread that its members write together
+    #[command(subcommand)]
+    Page(PageCommand),
+    /// Propose another wording of a question
+    Reframe(ReframeArgs),
     /// What is new, and what of it is for you
     Inbox(InboxArgs),
     /// Needs me: open asks about your topics, the most urgent first

@@ -26,6 +26,9 @@ mod needs;
 mod node;
 mod note;
 mod outcome;
+mod page;
+#[cfg(test)]
+mod page_tests;
 mod paths;
 mod peers;
 mod profile;
@@ -117,6 +120,8 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Outcome(args) => outcome::run(context, args),
         Command::Answer(args) => answer::run(context, args),
         Command::Close(args) => close::run(context, args),
+        Command::Page(command) => page::run(context, command),
+        Command::Reframe(args) => page::edit::reframe(context, args),
         Command::Inbox(args) => inbox::run(context, args),
         Command::Needs(args) => needs::run(context, args),
         Command::Digest(args) => digest::run(context, args),

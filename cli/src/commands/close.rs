@@ -36,7 +36,11 @@ pub(super) fn run(context: &mut Context, args: &CloseArgs) -> Result<Exit, CliEr
         if text.trim().is_empty() {
             return Err(CliError::usage("the outcome is empty"));
         }
-        let mut entries = vec![app.about(&spot, &people, reply::body(text, true))?];
+        let mut entries = vec![app.about(
+            &spot,
+            &people,
+            reply::body(text, true, &reply::wording(&app, &spot)?),
+        )?];
         if thread.state != wanted {
             entries.push(app.about(&spot, &people, Body::Mark(Mark::State(wanted)))?);
         }

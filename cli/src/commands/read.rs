@@ -11,7 +11,7 @@ use lanai_crdt::thread::PostView;
 use lanai_node::store::ThreadView;
 use serde::Serialize;
 
-use super::{Context, outcome as outcomes};
+use super::{Context, outcome as outcomes, page};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
@@ -65,6 +65,9 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
         }
         let shown: Vec<EntryId> = posts.iter().map(|post| post.id).collect();
         tree::heading(&mut context.ui, &reading)?;
+        if !args.unread {
+            page::answer_above(context, &app, &people, &view.thread.root)?;
+        }
         tree::posts(&mut context.ui, &reading, posts, look)?;
         context.ui.flush()?;
         mark_read(context, &app, &shown, args)?;

@@ -1,9 +1,10 @@
 //! `lanai reply`: answers a thread or a post.
 
 use lanai_crdt::id::EntryId;
-use lanai_crdt::payload::{Body, Post, PostRole};
+use lanai_crdt::limits::MAX_WEAVE_DEPS;
+use lanai_crdt::payload::{Body, PageKind, Post, PostRole};
 use lanai_crdt::text::{clean_block, clean_line};
-use lanai_crdt::thread::{PostText, PostView};
+use lanai_crdt::thread::{PostText, PostView, ThreadKind};
 
 use super::{Context, publish};
 use crate::app::{App, People, Spot};
@@ -22,10 +23,23 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
     Ok(Exit::Done)
 }
 
-/// A post as it is published.
-pub(super) fn body(text: String, outcome: bool) -> Body {
+/// The wording of the question that the writer has before them, where it is not the first one: the
+/// heads of the question page.
+pub(super) fn wording(app: &App, spot: &Spot) -> Result<Vec<EntryId>, CliError> {
+    if spot.thread().kind != ThreadKind::Ask {
+        return Ok(Vec::new());
+    }
+    let page = app.store().page(&spot.thread().root, PageKind::Question)?;
+    let mut heads = page.map(|p| p.heads).unwrap_or_default();
+    heads.truncate(MAX_WEAVE_DEPS);
+    Ok(heads)
+}
+
+/// A post as it is published; `met` is the wording of the question that its writer had before them.
+pub(super) fn body(text: String, outcome: bool, met: &[EntryId]) -> Body {
     let role = if outcome { PostRole::Outcome } else { PostRole::Reply };
-    Body::Post(Post { role, text, origin: None, met: None })
+    let met = (!met.is_empty()).then(|| met.iter().map(|h| (*h.as_bytes()).into()).collect());
+    Body::Post(Post { role, text, origin: None, met })
 }
 
 /// Gets the text and publishes it below what `typed` means; gives what that was, and the post.
@@ -42,7 +56,8 @@ pub(super) fn write(
     let purpose = format!("reply {}", spot.post().id.short());
     let template = Template { initial: "", help: &help };
     let written = publish::Written::get(context, app, &text.message, &purpose, template, false)?;
-    let entry = app.about(&spot, &people, body(written.text.clone(), outcome));
+    let met = wording(app, &spot)?;
+    let entry = app.about(&spot, &people, body(written.text.clone(), outcome, &met));
     let id = written.publish(context, app, entry)?;
     Ok((spot, id))
 }
