@@ -224,6 +224,21 @@ fn gather(context: &Context, app: &App, since_ms: u64) -> Result<Vec<Section>, C
         command: "lanai threads --state closed".into(),
     };
 
+    let featured = app.store().featured_since(since_ms)?.into_iter().map(|thread| Item {
+        id: thread.root.full(),
+        short: thread.root.short(),
+        note: format!("by {}", threads::author(&thread, &people).to_plain()),
+        title: thread.title,
+        quotes: Vec::new(),
+    });
+    let featured = Section {
+        heading: "Featured by leads",
+        weight: 2,
+        items: featured.collect(),
+        beyond: 0,
+        command: "lanai threads".into(),
+    };
+
     let members = app.store().people()?;
     let new = app.store().newcomers_since(since_ms)?;
     let newcomers = Section {
@@ -233,7 +248,8 @@ fn gather(context: &Context, app: &App, since_ms: u64) -> Result<Vec<Section>, C
         beyond: 0,
         command: "lanai who".into(),
     };
-    let mut sections = vec![for_me, due, asks, outcomes, topics, watched, newcomers, rest];
+    let mut sections =
+        vec![for_me, due, asks, outcomes, featured, topics, watched, newcomers, rest];
     once_each(&mut sections);
     Ok(sections)
 }
