@@ -216,7 +216,7 @@ pub struct Stats {
 
 const SUMMARY_COLUMNS: &str = "t.id, t.kind, t.title, t.state, m.id, p.name, o.name, t.posts, \
      t.started, t.active, t.t, \
-     (SELECT count(*) FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.origin IS NULL \
+     (SELECT count(*) FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL \
       AND x.author <> ?1), t.pinned, t.featured";
 
 const SUMMARY_JOINS: &str = "JOIN members m ON m.m = t.author LEFT JOIN people p ON p.m = t.author \
@@ -301,7 +301,7 @@ pub(super) fn list_numbered(
 }
 
 /// A condition for "something in the thread was not read".
-const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.unread = 1 \
+const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.hidden = 0 \
      AND x.origin IS NULL AND x.author <> ?1)";
 
 /// The group of the thread that an entry belongs to: as its root, an alias, or an entry in it. What
@@ -416,7 +416,7 @@ impl Store {
         let new: BTreeSet<EntryId> = conn
             .prepare_cached(
                 "SELECT e.id FROM posts x JOIN entries e ON e.n = x.n WHERE x.grp = ?1
-                 AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?2",
+                 AND x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?2",
             )?
             .query_map((group, own), |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
             .collect::<Result<_, _>>()?;
