@@ -6,6 +6,7 @@
 
 mod community;
 mod content;
+mod lead;
 mod machine;
 mod value;
 
@@ -21,6 +22,10 @@ pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, InboxArgs,
     MboxArgs, NoteArgs, ReactArgs, ReadArgs, ReplyArgs, SearchArgs, ThreadState, ThreadsArgs,
     WithdrawArgs,
+};
+pub use lead::{
+    BackArgs, HideArgs, LogArgs as ThreadLogArgs, MergeArgs, MoveArgs, RetitleArgs, SplitArgs,
+    SwitchArgs, TagArgs, ThreadCommand, UnhideArgs,
 };
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
@@ -129,6 +134,15 @@ pub enum Command {
     Who(WhoArgs),
     /// Show a member's profile, or change your own
     Profile(ProfileArgs),
+
+    // Order.
+    /// Split, merge, move, retitle, pin, feature and tag threads
+    #[command(subcommand)]
+    Thread(ThreadCommand),
+    /// Fold a post away, for a reason
+    Hide(HideArgs),
+    /// Show a post again that was folded away
+    Unhide(UnhideArgs),
 
     // Community.
     /// Make an identity and a community, without starting a node

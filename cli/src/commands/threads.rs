@@ -106,11 +106,12 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             0 => Text::from("0"),
             new => Text::styled(Style::Unread, new.to_string()),
         };
-        let title = match (thread.title.as_str(), thread.unread) {
+        let title = if thread.pinned { Text::styled(Style::Good, "pinned: ") } else { Text::new() };
+        let title = title.then(match (thread.title.as_str(), thread.unread) {
             ("", _) => Text::styled(Style::Dim, "(withdrawn)"),
             (title, 0) => Text::from(title),
             (title, _) => Text::styled(Style::Heading, title),
-        };
+        });
         let mut tags = Text::new();
         for (place, tag) in thread.tags.iter().enumerate() {
             let gap = if place == 0 { "" } else { " " };

@@ -199,7 +199,11 @@ UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NU
 DELETE FROM thread_tags;
 DELETE FROM posts;
 DELETE FROM names;
-INSERT INTO fts(fts) VALUES ('delete-all');
+DROP TABLE fts;
+CREATE VIRTUAL TABLE fts USING fts5(
+    title, body, content = '', contentless_delete = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;

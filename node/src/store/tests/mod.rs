@@ -17,6 +17,7 @@ mod damage;
 mod exchange;
 mod local;
 mod own;
+mod placing;
 mod seals;
 mod views;
 
