@@ -147,12 +147,12 @@ impl Scene {
 
 #[test]
 fn replies_written_meanwhile_are_found_where_a_reader_looks() {
-    // Every order in which six one-way visits can end with all having all.
+    // Who visits whom, until all have all.
     let orders: [&[(usize, usize)]; 4] = [
         &[(0, 1), (0, 2), (1, 0), (2, 0), (1, 0)],
         &[(1, 0), (2, 1), (0, 2), (1, 2), (0, 2)],
         &[(2, 1), (1, 2), (0, 1), (2, 0), (1, 0)],
-        &[(1, 2), (2, 1), (2, 0), (0, 1), (2, 1), (0, 2)],
+        &[(1, 2), (2, 1), (2, 0), (0, 1), (1, 0)],
     ];
     for order in orders {
         let scene = scene();
