@@ -114,11 +114,12 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             0 => Text::from("0"),
             new => Text::styled(Style::Unread, new.to_string()),
         };
-        let title = match (thread.title.as_str(), thread.unread) {
+        let title = if thread.pinned { Text::styled(Style::Good, "pinned: ") } else { Text::new() };
+        let title = title.then(match (thread.title.as_str(), thread.unread) {
             ("", _) => Text::styled(Style::Dim, "(withdrawn)"),
             (title, 0) => Text::from(title),
             (title, _) => Text::styled(Style::Heading, title),
-        };
+        });
         let stance = tree::stance_words(thread.stance, now_ms);
         let title = match stance.as_str() {
             words if terminal && !words.is_empty() => title.with(Style::Dim, format!(" · {words}")),

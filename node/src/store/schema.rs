@@ -227,7 +227,11 @@ DELETE FROM asks;
 DELETE FROM ask_workers;
 DELETE FROM posts;
 DELETE FROM names;
-INSERT INTO fts(fts) VALUES ('delete-all');
+DROP TABLE fts;
+CREATE VIRTUAL TABLE fts USING fts5(
+    title, body, content = '', contentless_delete = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;
