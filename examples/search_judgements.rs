@@ -70,7 +70,7 @@ fn main() -> Result<()> {
         })?;
         let took = started.elapsed();
         let mut given: Vec<(EntryId, String)> = Vec::new();
-        for hit in hits {
+        for hit in hits.hits {
             if !given.iter().any(|(thread, _)| *thread == hit.thread) {
                 given.push((hit.thread, hit.title));
             }

@@ -14,6 +14,7 @@
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
 //! | `todo`, `voids` | entries not folded yet; why an entry is void | view |
 //! | `threads`, `thread_entries`, `thread_tags`, `posts`, `fts` | threads, posts, full text | view |
+//! | `docs`, `worth`, `credits`, `words` | what else is searched, and what makes hits worth more | view |
 //! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
 //!
 //! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
@@ -37,7 +38,7 @@ pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
 pub(super) type Migration = &'static str;
 
 /// All steps; the version of a store is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] = &[V1];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, super::search::TABLES, super::search::REFOLD];
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
