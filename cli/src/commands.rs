@@ -2,12 +2,14 @@
 
 mod answer;
 mod ask;
+mod ask_form;
 mod close;
 mod completion;
 mod config;
 mod edit;
 mod export;
 mod help;
+mod hints;
 mod identity;
 mod import;
 mod inbox;

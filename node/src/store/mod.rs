@@ -74,8 +74,8 @@ pub use read::{
 };
 pub use schema::Migrated;
 pub use search::{
-    Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults, SearchState,
-    Similar, Who, span,
+    Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults,
+    SearchState, Similar, Who, span,
 };
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 

@@ -271,12 +271,7 @@ impl<'c> Hits<'c> {
         Ok(Some(hit))
     }
 
-    fn person(
-        &self,
-        doc: i64,
-        m: i64,
-        wanted: &[Wanted],
-    ) -> Result<Option<SearchHit>, StoreError> {
+    fn person(&self, doc: i64, m: i64, wanted: &[Wanted]) -> Result<Option<SearchHit>, StoreError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT e.id, p.name, m.id, d.sort, d.text FROM docs d JOIN people p ON p.m = ?2
              JOIN members m ON m.m = p.m JOIN entries e ON e.n = p.n WHERE d.doc = ?1",

@@ -115,7 +115,9 @@ impl Plan {
         if term.kind == TermKind::Word && !term.without && !occurs(conn, &quoted)? {
             let one = words.first().filter(|_| words.len() == 1);
             let found = match one {
-                Some(word) => vocabulary::correct(conn, word, |w| occurs(conn, &format!("\"{w}\"")))?,
+                Some(word) => {
+                    vocabulary::correct(conn, word, |w| occurs(conn, &format!("\"{w}\"")))?
+                }
                 None => None,
             };
             if let Some(found) = found {
@@ -163,9 +165,8 @@ impl Plan {
 
 /// How many documents match, up to `most`.
 pub(super) fn count(conn: &Connection, expression: &str, most: i64) -> Result<i64, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT count(*) FROM (SELECT 1 FROM fts WHERE fts MATCH ?1 LIMIT ?2)",
-    )?;
+    let mut statement = conn
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM fts WHERE fts MATCH ?1 LIMIT ?2)")?;
     Ok(statement.query_row((expression, most), |r| r.get(0))?)
 }
 
@@ -240,7 +241,8 @@ impl Filters {
             return Ok(false);
         }
         for tag in &self.tags {
-            let mut has = conn.prepare_cached("SELECT 1 FROM thread_tags WHERE tag = ?1 AND t = ?2")?;
+            let mut has =
+                conn.prepare_cached("SELECT 1 FROM thread_tags WHERE tag = ?1 AND t = ?2")?;
             if !has.exists((tag, found.t))? {
                 return Ok(false);
             }
@@ -364,9 +366,9 @@ pub(super) fn best(
     if out.len() < FEW_THREADS.min(limit) && plan.with.len() > 1 && !plan.in_title {
         let text: Vec<&str> = plan.wanted.iter().map(|w| w.word.as_str()).collect();
         let some = some_of(conn, &text.join(" "), filters, MAX_SCORED_TERMS * 2)?;
-        let more = grouped(some.0, &words).into_iter().filter(|m| {
-            !out.iter().any(|o| o.doc == m.doc || (o.t.is_some() && o.t == m.t))
-        });
+        let more = grouped(some.0, &words)
+            .into_iter()
+            .filter(|m| !out.iter().any(|o| o.doc == m.doc || (o.t.is_some() && o.t == m.t)));
         let more: Vec<Match> = more.map(|m| Match { partial: true, ..m }).collect();
         out.extend(more);
     }

@@ -59,9 +59,9 @@ impl Store {
             let found = rank::grouped(found, &wanted.iter().collect::<Vec<_>>());
             let hits = Hits::new(self, conn)?;
             let mut out: Vec<Similar> = Vec::new();
-            let threads = found.iter().filter(|m| {
-                !matches!(m.other, Some((DocKind::Person, _))) && m.t.is_some()
-            });
+            let threads = found
+                .iter()
+                .filter(|m| !matches!(m.other, Some((DocKind::Person, _))) && m.t.is_some());
             for found in threads.take(limit.saturating_mul(LOOKED_INTO)) {
                 if out.len() >= limit {
                     break;

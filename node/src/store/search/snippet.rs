@@ -19,7 +19,7 @@ const MIN_STEM: usize = 4;
 
 /// A snippet with the places of the words that were searched for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Snippet {
+pub(super) struct Snippet {
     /// Text on one line.
     pub text: String,
     /// Byte ranges of the matches in it, ascending.

@@ -139,8 +139,7 @@ fn search_finds_words_phrases_and_authors_as_they_read_now() {
     });
     let old = a.write(old, []);
     let search = |text: &str, author: Option<&str>, order| -> Vec<EntryId> {
-        let query =
-            SearchQuery {
+        let query = SearchQuery {
             text: text.into(),
             author: author.map(String::from),
             order,
