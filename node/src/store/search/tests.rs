@@ -1,0 +1,1 @@
+//! Search over small communities.
