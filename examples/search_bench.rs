@@ -77,8 +77,9 @@ impl Random {
     }
 
     fn text(&mut self, words: &[String], length: usize) -> String {
-        let picked: Vec<&str> =
-            (0..length).filter_map(|_| words.get(self.rank(words.len())).map(String::as_str)).collect();
+        let picked: Vec<&str> = (0..length)
+            .filter_map(|_| words.get(self.rank(words.len())).map(String::as_str))
+            .collect();
         picked.join(" ")
     }
 }
@@ -196,11 +197,11 @@ fn fill(args: &Args, words: &[String], random: &mut Random, ana: &Person) -> Res
             let text = random.text(words, args.length);
             if place % THREAD == 0 {
                 root = place;
-                let note =
-                    Note { title: random.text(words, 6), text, tags: vec![], origin: None };
+                let note = Note { title: random.text(words, 6), text, tags: vec![], origin: None };
                 new.push(NewEntry::new(Body::Note(note), []));
             } else {
-                let role = if random.between(0, 50) == 0 { PostRole::Outcome } else { PostRole::Reply };
+                let role =
+                    if random.between(0, 50) == 0 { PostRole::Outcome } else { PostRole::Reply };
                 let post = Post { role, text, origin: None, met: None };
                 new.push(NewEntry {
                     body: Body::Post(post),
