@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -116,6 +117,7 @@ impl World {
             .env("LANAI_HOME", root)
             .env("USER", name)
             .env("TERM", "dumb")
+            .env("in_three_days", in_three_days())
             .envs(ids)
             .stdin(Stdio::null())
             .stdout(terminal.try_clone().unwrap())
@@ -123,7 +125,7 @@ impl World {
         let mut child = command.spawn().unwrap();
         // The terminal ends when nobody holds its other end any more.
         drop(command);
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let _gave_up = sender.send(read_all(master));
         });
@@ -145,6 +147,12 @@ impl World {
         }
         lines
     }
+}
+
+/// A date that is always ahead, as `2026-03-06`.
+fn in_three_days() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    lanai_cli::time::day(i64::try_from(now).unwrap() + 3 * 86_400)
 }
 
 /// Reads a terminal to its end, which Linux reports as an error.
