@@ -17,7 +17,7 @@ use lanai_node::control::{Client, Request};
 use lanai_node::home::Home;
 use lanai_node::identity::{Identity, IdentityError};
 use lanai_node::random::OsRandom;
-use lanai_node::store::{Author, NewEntry, Place, Store, StoreError, ThreadView};
+use lanai_node::store::{Author, NewEntry, PageError, Place, Store, StoreError, ThreadView};
 
 use crate::commands::Context;
 use crate::error::{CliError, Exit};
@@ -25,6 +25,7 @@ use crate::layout::Text;
 use crate::ui::Ui;
 
 pub use find::Spot;
+pub(crate) use people::ambiguous;
 pub use people::{People, Person};
 
 /// How long a command waits for a running node to notice what was written. The post is safe
@@ -314,6 +315,26 @@ impl From<IdentityError> for CliError {
     }
 }
 
+fn page_error(error: &PageError, message: String) -> CliError {
+    match error {
+        PageError::NotEntitled => {
+            CliError::refused(message).hint("`lanai reframe ID` proposes a wording")
+        }
+        PageError::NotLead => CliError::refused(message),
+        PageError::NoPage => CliError::not_found(message)
+            .hint("a note has no question to refine; its text is changed with `lanai edit`"),
+        PageError::NoProposal => CliError::not_found(message)
+            .hint("`lanai page show ID --question` lists what is proposed"),
+        PageError::NoBase => {
+            CliError::not_found(message).hint("`lanai page log ID` lists its versions")
+        }
+        PageError::Unchanged => CliError::failed("unchanged", message),
+        PageError::TooLong(_) => CliError::failed("too-long", message)
+            .hint("move a part of it into a post, and cite that: [[id]]"),
+        PageError::TooMuch => CliError::failed("too-much", message),
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
@@ -347,6 +368,7 @@ impl From<StoreError> for CliError {
                 .hint("`lanai help limits` lists what is allowed"),
             StoreError::Envelope(_) | StoreError::Header(_) => Self::failed("too-long", message)
                 .hint("make it shorter, or several posts of it; `lanai help limits`"),
+            StoreError::Page(error) => page_error(&error, message),
             StoreError::Io { .. } => Self::failed("io", message),
             StoreError::Database(_) => Self::failed("database", message),
             StoreError::UnknownKind(_)

@@ -7,6 +7,7 @@
 mod community;
 mod content;
 mod machine;
+mod page;
 mod value;
 
 use std::path::PathBuf;
@@ -25,6 +26,10 @@ pub use content::{
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
     StoreCommand, SyncArgs, UpArgs,
+};
+pub use page::{
+    PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
+    PageShowArgs, PageTakeArgs, ReframeArgs, WhichPage,
 };
 pub use value::{Expiry, Help, Reaction, Role, parse_span};
 
@@ -121,6 +126,11 @@ pub enum Command {
     Answer(AnswerArgs),
     /// Close a thread, or open it again
     Close(CloseArgs),
+    /// The texts of a thread that its members write together
+    #[command(subcommand)]
+    Page(PageCommand),
+    /// Propose another wording of a question
+    Reframe(ReframeArgs),
     /// What is new for you
     Inbox(InboxArgs),
     /// Search everything that was written

@@ -21,6 +21,9 @@ mod man;
 mod member;
 mod node;
 mod note;
+mod page;
+#[cfg(test)]
+mod page_tests;
 mod paths;
 mod peers;
 mod profile;
@@ -107,6 +110,8 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::React(args) => react::run(context, args),
         Command::Answer(args) => answer::run(context, args),
         Command::Close(args) => close::run(context, args),
+        Command::Page(command) => page::run(context, command),
+        Command::Reframe(args) => page::edit::reframe(context, args),
         Command::Inbox(args) => inbox::run(context, args),
         Command::Search(args) => search::run(context, args),
         Command::Who(args) => who::run(context, args),

@@ -2,6 +2,7 @@
 //! ([`markdown`]).
 
 pub mod markdown;
+pub mod page;
 pub mod shape;
 pub mod tree;
 

@@ -5,11 +5,13 @@
 
 #![warn(missing_docs)]
 
+pub mod cite;
 pub mod clock;
 pub mod entry;
 pub mod envelope;
 pub mod id;
 pub mod limits;
+pub mod page;
 pub mod payload;
 pub mod people;
 pub mod roster;

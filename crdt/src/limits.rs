@@ -38,6 +38,8 @@ pub const MAX_PAGE_BYTES: usize = 64_000;
 pub const MAX_DEVICE_WEAVES: usize = 1000;
 /// Branches of a page that one member may keep open at once.
 pub const MAX_PAGE_BRANCHES: usize = 16;
+/// Weaves and proposals of one member that a page considers, the earliest first.
+pub const MAX_MEMBER_WEAVES: usize = 4096;
 /// Stretches of text that a generation attributes.
 pub const MAX_GENERATION_RUNS: usize = 2000;
 /// Founders named in a genesis entry.
@@ -79,6 +81,7 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("page", MAX_PAGE_BYTES, "bytes"),
     ("weaves of one device in a page's generation", MAX_DEVICE_WEAVES, ""),
     ("branches of a page that one member keeps open", MAX_PAGE_BRANCHES, ""),
+    ("weaves and proposals of one member on a page", MAX_MEMBER_WEAVES, ""),
     ("attributed stretches in a generation", MAX_GENERATION_RUNS, ""),
     ("founders", MAX_FOUNDERS, ""),
     ("seals in one entry", MAX_SEALS, ""),

@@ -6,16 +6,19 @@
 use std::collections::BTreeMap;
 
 use crate::id::{EntryId, MemberId};
+use crate::payload::PageKind;
 use crate::people::{CommunityView, PersonView};
 use crate::thread::digest::Digest;
 
 const STATE_CONTEXT: &str = "lanai v1 state";
 
-/// Combines the hashes of the roster and of all threads (by canonical root, in any order) with the
-/// people and the community's name and charter.
+/// Combines the hashes of the roster, of all threads (by canonical root, in any order) and of all
+/// pages that somebody wrote to (by thread and kind, in any order) with the people and the
+/// community's name and charter.
 pub fn state_hash(
     roster: [u8; 32],
     threads: impl IntoIterator<Item = (EntryId, [u8; 32])>,
+    pages: impl IntoIterator<Item = (EntryId, PageKind, [u8; 32])>,
     people: &BTreeMap<MemberId, PersonView>,
     community: Option<&CommunityView>,
 ) -> [u8; 32] {
@@ -42,6 +45,14 @@ pub fn state_hash(
     d.length(threads.len());
     for (root, hash) in &threads {
         d.id(root.as_bytes());
+        d.id(hash);
+    }
+    let mut pages: Vec<(EntryId, PageKind, [u8; 32])> = pages.into_iter().collect();
+    pages.sort_unstable();
+    d.length(pages.len());
+    for (thread, kind, hash) in &pages {
+        d.id(thread.as_bytes());
+        d.number(*kind as u64);
         d.id(hash);
     }
     d.finish()
@@ -77,21 +88,24 @@ mod tests {
         let people = |p| BTreeMap::from([(MemberId::new([1; 32]), p)]);
         let ana = people(person("Ana", None));
         let porch = named("porch");
-        let base = state_hash([0; 32], threads, &ana, Some(&porch));
+        let base = state_hash([0; 32], threads, [], &ana, Some(&porch));
         let mut reversed = threads;
         reversed.reverse();
-        assert_eq!(state_hash([0; 32], reversed, &ana, Some(&porch)), base);
+        assert_eq!(state_hash([0; 32], reversed, [], &ana, Some(&porch)), base);
+        let page = (EntryId::new([1; 32]), PageKind::Question, [6; 32]);
         let mut other_thread = threads;
         other_thread[1].1 = [5; 32];
         let others = [
-            state_hash([1; 32], threads, &ana, Some(&porch)),
-            state_hash([0; 32], other_thread, &ana, Some(&porch)),
-            state_hash([0; 32], threads[..1].iter().copied(), &ana, Some(&porch)),
-            state_hash([0; 32], threads, &people(person("Anna", None)), Some(&porch)),
-            state_hash([0; 32], threads, &people(person("Ana", Some(""))), Some(&porch)),
-            state_hash([0; 32], threads, &BTreeMap::new(), Some(&porch)),
-            state_hash([0; 32], threads, &ana, Some(&named("veranda"))),
-            state_hash([0; 32], threads, &ana, None),
+            state_hash([1; 32], threads, [], &ana, Some(&porch)),
+            state_hash([0; 32], other_thread, [], &ana, Some(&porch)),
+            state_hash([0; 32], threads[..1].iter().copied(), [], &ana, Some(&porch)),
+            state_hash([0; 32], threads, [], &people(person("Anna", None)), Some(&porch)),
+            state_hash([0; 32], threads, [], &people(person("Ana", Some(""))), Some(&porch)),
+            state_hash([0; 32], threads, [], &BTreeMap::new(), Some(&porch)),
+            state_hash([0; 32], threads, [], &ana, Some(&named("veranda"))),
+            state_hash([0; 32], threads, [], &ana, None),
+            state_hash([0; 32], threads, [page], &ana, Some(&porch)),
+            state_hash([0; 32], threads, [(page.0, PageKind::Answer, page.2)], &ana, Some(&porch)),
         ];
         let mut all = others.to_vec();
         all.push(base);
@@ -104,7 +118,8 @@ mod tests {
     fn golden_hash() {
         let people = BTreeMap::from([(MemberId::new([1; 32]), person("Ana", Some("radio")))]);
         let threads = [(EntryId::new([1; 32]), [2; 32])];
-        let hash = state_hash([7; 32], threads, &people, Some(&named("porch")));
-        assert_eq!(crate::id::base32(&hash)[..16], *"bc0g1edj3nca8dq6");
+        let pages = [(EntryId::new([1; 32]), PageKind::Answer, [6; 32])];
+        let hash = state_hash([7; 32], threads, pages, &people, Some(&named("porch")));
+        assert_eq!(crate::id::base32(&hash)[..16], *"4wstcne74fee8y8f");
     }
 }

@@ -66,6 +66,16 @@ impl Written {
         }
     }
 
+    /// Lets the draft go once the text is published.
+    pub(super) fn keep_on_error(
+        self,
+        published: Result<EntryId, CliError>,
+    ) -> Result<EntryId, CliError> {
+        let id = published.map_err(|e| self.kept(e))?;
+        self.forget();
+        Ok(id)
+    }
+
     /// Publishes an entry that holds the text, and lets the draft go.
     pub(super) fn publish(
         self,
@@ -148,6 +158,17 @@ pub(super) fn report(
     id: &EntryId,
     thread: &EntryId,
 ) -> Result<(), CliError> {
+    report_with(context, what, id, thread, || format!("lanai read {}", thread.short()))
+}
+
+/// As [`report`], with another next command.
+pub(super) fn report_with(
+    context: &mut Context,
+    what: &str,
+    id: &EntryId,
+    thread: &EntryId,
+    next: impl FnOnce() -> String,
+) -> Result<(), CliError> {
     if context.ui.is_json() {
         let (id, short, thread) = (id.full(), id.short(), thread.full());
         return context.ui.json("published", &Published { id, short, thread });
@@ -155,7 +176,7 @@ pub(super) fn report(
     let shown = if context.ui.out_is_terminal() { id.short() } else { id.full() };
     context.ui.say(what);
     context.ui.line(Text::styled(Style::Id, shown))?;
-    context.ui.hint(format!("lanai read {}", thread.short()));
+    context.ui.hint(next());
     Ok(())
 }
 

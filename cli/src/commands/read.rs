@@ -11,7 +11,7 @@ use lanai_crdt::thread::PostView;
 use lanai_node::store::ThreadView;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, page};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
@@ -64,6 +64,9 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
             context.ui.start_pager();
         }
         tree::heading(&mut context.ui, &reading)?;
+        if !args.unread {
+            page::answer_above(context, &app, &people, &view.thread.root)?;
+        }
         tree::posts(&mut context.ui, &reading, posts, look)?;
         context.ui.flush()?;
     }

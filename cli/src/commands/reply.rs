@@ -1,8 +1,10 @@
 //! `lanai reply`: answers a thread or a post.
 
-use lanai_crdt::payload::{Body, Post, PostRole};
+use lanai_crdt::id::EntryId;
+use lanai_crdt::limits::MAX_WEAVE_DEPS;
+use lanai_crdt::payload::{Body, PageKind, Post, PostRole};
 use lanai_crdt::text::{clean_block, clean_line};
-use lanai_crdt::thread::{PostText, PostView};
+use lanai_crdt::thread::{PostText, PostView, ThreadKind};
 
 use super::{Context, publish};
 use crate::app::{App, People, Spot};
@@ -24,12 +26,26 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
     let messages = &args.text.message;
     let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
     let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
-    let body = Body::Post(Post { role, text: written.text.clone(), origin: None, met: None });
+    let met = wording(&app, &spot)?;
+    let met = (!met.is_empty()).then(|| met.iter().map(|h| (*h.as_bytes()).into()).collect());
+    let body = Body::Post(Post { role, text: written.text.clone(), origin: None, met });
     let entry = app.about(&spot, &people, body);
     let id = written.publish(context, &app, entry)?;
     let said = if args.outcome { "outcome told" } else { "replied" };
     publish::report(context, said, &id, &spot.thread().root)?;
     Ok(Exit::Done)
+}
+
+/// The wording of the question that the writer has before them, where it is not the first one: the
+/// heads of the question page.
+fn wording(app: &App, spot: &Spot) -> Result<Vec<EntryId>, CliError> {
+    if spot.thread().kind != ThreadKind::Ask {
+        return Ok(Vec::new());
+    }
+    let page = app.store().page(&spot.thread().root, PageKind::Question)?;
+    let mut heads = page.map(|p| p.heads).unwrap_or_default();
+    heads.truncate(MAX_WEAVE_DEPS);
+    Ok(heads)
 }
 
 fn help(spot: &Spot, people: &People, outcome: bool) -> String {

@@ -159,7 +159,11 @@ impl Ctx<'_> {
         if !matches!(stored.state, state::GOOD | state::NO_KEY | state::UNCOUNTED) {
             return Ok(());
         }
-        let Some(stand) = self.stand(past, stored.l)? else {
+        let stand = self.stand(past, stored.l)?;
+        if stored.class() == Some(Class::Weave) {
+            return self.fold_weave(n, &stored, stand.is_some());
+        }
+        let Some(stand) = stand else {
             self.set_state(n, state::UNCOUNTED)?;
             return self.forget(n, &stored, groups, people);
         };
@@ -205,9 +209,29 @@ impl Ctx<'_> {
             let root = thread == id && !matches!(body, Body::Post(_));
             self.add_origin(n, t, root, &key, origin)?;
         }
+        if thread == id {
+            self.touch_pages_of(t)?;
+        }
         groups.insert(self.group(t)?);
         opened.insert(n, body);
         Ok(())
+    }
+
+    /// An entry of class 3. It is opened even where it does not count: others may have built on it.
+    fn fold_weave(&mut self, n: N, stored: &Stored, counts: bool) -> Result<(), StoreError> {
+        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(()) };
+        match open_body(self.keys()?, stored, &blob) {
+            Ok(Body::Unknown(_)) => self.set_state(n, state::UNREAD),
+            Ok(body) => {
+                self.set_state(n, if counts { state::GOOD } else { state::UNCOUNTED })?;
+                self.touch_page(stored, &body)
+            }
+            Err(Aside::NoKey) => self.set_state(n, state::NO_KEY),
+            Err(Aside::Void(reason)) => {
+                self.set_void(n, &reason)?;
+                self.set_state(n, state::VOID)
+            }
+        }
     }
 
     /// An entry that counted and no longer does: what it was folded into is folded again.
@@ -226,12 +250,13 @@ impl Ctx<'_> {
         people.extend(special);
         if let Some(thread) = declared_thread(&stored.verified.id(), stored.verified.header()) {
             let t = self.thread(&thread)?;
+            self.touch_pages_of(t)?;
             groups.insert(self.group(t)?);
         }
         Ok(())
     }
 
-    fn group(&self, t: i64) -> Result<i64, StoreError> {
+    pub(super) fn group(&self, t: i64) -> Result<i64, StoreError> {
         Ok(self
             .conn
             .prepare_cached("SELECT coalesce(grp, t) FROM threads WHERE t = ?1")?
@@ -269,7 +294,7 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn fold_group(
+    pub(super) fn fold_group(
         &mut self,
         group: i64,
         opened: &HashMap<N, Body>,
@@ -316,6 +341,8 @@ impl Ctx<'_> {
         };
         let shown = thread.posts.iter().filter(|p| !is_withdrawn(p)).count();
         let started = thread.posts.first().map_or(0, |p| p.sort_millis);
+        let title = self.page_title(t)?.filter(|_| !thread.title.is_empty());
+        let title = title.unwrap_or_else(|| thread.title.clone());
         self.conn
             .prepare_cached(
                 "UPDATE threads SET grp = ?2, kind = ?3, state = ?4, title = ?5, author = ?6,
@@ -326,7 +353,7 @@ impl Ctx<'_> {
                 group,
                 i64::from(thread.kind == ThreadKind::Note),
                 thread_state_number(thread.state),
-                &thread.title,
+                &title,
                 author,
                 origin,
                 i64::try_from(shown).unwrap_or(i64::MAX),
@@ -541,6 +568,27 @@ impl Ctx<'_> {
     }
 }
 
+/// Who wrote the root of a thread, and what it says, where it counts and is here.
+pub(super) fn load_root(
+    conn: &Connection,
+    community: &CommunityId,
+    keys: &Keyring,
+    root: &EntryId,
+) -> Result<Option<(lanai_crdt::id::MemberId, Body)>, StoreError> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {ENTRY_COLUMNS}, m.id, p.blob
+         FROM entries e JOIN logs g ON g.l = e.l
+         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         JOIN payloads p ON p.n = e.n WHERE e.id = ?1 AND e.state = 0"
+    ))?;
+    let mut rows = statement.query([root.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let Ok(stored) = read_entry(row, community)? else { return Ok(None) };
+    let member = lanai_crdt::id::MemberId::from_slice(row.get_ref(AFTER_ENTRY)?.as_blob()?);
+    let body = open_body(keys, &stored, row.get_ref(AFTER_ENTRY + 1)?.as_blob()?);
+    Ok(member.zip(body.ok()))
+}
+
 /// Profiles or community entries that count, of one member or of all.
 pub(super) fn load_specials(
     conn: &Connection,
@@ -644,10 +692,11 @@ fn next_todo(conn: &Connection, limit: usize) -> Result<Vec<N>, StoreError> {
     Ok(picked.into_iter().collect())
 }
 
-/// How many entries wait to be folded.
+/// How many entries and pages wait to be folded.
 pub(super) fn todo_count(conn: &Connection) -> Result<u64, StoreError> {
-    let count: i64 =
-        conn.prepare_cached("SELECT count(*) FROM todo")?.query_row([], |r| r.get(0))?;
+    let count: i64 = conn
+        .prepare_cached("SELECT (SELECT count(*) FROM todo) + (SELECT count(*) FROM page_todo)")?
+        .query_row([], |r| r.get(0))?;
     Ok(count.unsigned_abs())
 }
 
@@ -665,7 +714,10 @@ impl Store {
         }
         self.inner.write(Durability::Normal, 0, |ctx| {
             let numbers = next_todo(ctx.conn, limit)?;
-            let threads = ctx.fold(&numbers)?;
+            let mut threads = ctx.fold(&numbers)?;
+            if numbers.is_empty() {
+                threads.extend(ctx.fold_next_page()?);
+            }
             Ok(FoldProgress { folded: numbers.len(), left: todo_count(ctx.conn)?, threads })
         })
     }

@@ -47,6 +47,7 @@ mod inbox;
 mod ingest;
 mod keys;
 mod local;
+mod pages;
 mod read;
 mod returning;
 mod roster_cache;
@@ -68,6 +69,10 @@ pub use inbox::{Inbox, InboxPost, InboxThread};
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
+pub use pages::{
+    PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
+    PageView,
+};
 pub use read::{
     Candidate, CommunityInfo, EntryInfo, Found, Person, Stats, ThreadFilter, ThreadSummary,
     ThreadView,
@@ -153,6 +158,9 @@ pub enum StoreError {
     /// The text is too long once packed.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// A change to a page that cannot be made.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealError),

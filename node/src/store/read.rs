@@ -638,9 +638,10 @@ impl Store {
             let threads: Vec<(EntryId, [u8; 32])> = statement
                 .query_map([], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))?
                 .collect::<Result<_, _>>()?;
+            let pages = self.page_hashes(conn)?;
             let community = self.community_view(conn, &keys)?;
             let people = fold_people(&profiles);
-            Ok(state_hash(roster.roster().hash(), threads, &people, community.as_ref()))
+            Ok(state_hash(roster.roster().hash(), threads, pages, &people, community.as_ref()))
         })
     }
 

@@ -69,6 +69,11 @@ fn unpack_header(packed: &[u8], community: &CommunityId, log: &LogId) -> Vec<u8>
     out
 }
 
+/// `prev` of a packed header: behind version, class and place.
+pub(super) fn packed_prev(packed: &[u8]) -> Option<EntryId> {
+    EntryId::from_slice(packed.get(10..42)?)
+}
+
 /// The class column: -1 for a header of a later version, which no fold may read.
 pub(super) fn class_column(header: &Header) -> i64 {
     header.known_class().map_or(-1, |c| i64::from(c.number()))

@@ -14,6 +14,8 @@
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
 //! | `todo`, `voids` | entries not folded yet; why an entry is void | view |
 //! | `threads`, `thread_entries`, `thread_tags`, `posts`, `fts` | threads, posts, full text | view |
+//! | `page_entries`, `page_todo`, `pages` | shared texts, folded from weaves | view |
+//! | `forked_logs` | logs whose history must be followed entry by entry | derived at insertion |
 //! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
 //!
 //! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
@@ -168,6 +170,26 @@ CREATE TABLE origins (
 CREATE INDEX origins_by_fold ON origins (fold);
 CREATE INDEX origins_by_message ON origins (message);
 
+-- t: the thread that an entry of class 3 names.
+CREATE TABLE page_entries (
+    t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)
+) WITHOUT ROWID;
+CREATE TABLE page_todo (t INTEGER NOT NULL, kind INTEGER NOT NULL, UNIQUE (t, kind));
+-- kind: 0 question, 1 answer. left: weaves not applied yet. view: what a reader sees. cache: the
+-- document, which can be deleted at any time.
+CREATE TABLE pages (
+    t INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    left INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    title TEXT,
+    view BLOB NOT NULL,
+    cache BLOB,
+    PRIMARY KEY (t, kind)
+);
+-- Logs with two entries in one place.
+CREATE TABLE forked_logs (l INTEGER PRIMARY KEY);
+
 CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE peers (
     device BLOB NOT NULL, address TEXT NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (device, address)
@@ -190,6 +212,8 @@ UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
 UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NULL, origin = NULL,
     posts = NULL, started = NULL, active = NULL, hash = NULL;
 DELETE FROM thread_tags;
+DELETE FROM page_todo;
+DELETE FROM pages;
 DELETE FROM posts;
 DELETE FROM names;
 INSERT INTO fts(fts) VALUES ('delete-all');

@@ -208,6 +208,8 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
                 .execute((t, n))?;
         }
+        self.claim_page(n, header)?;
+        self.note_fork(n, l, header.seq)?;
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
             if payload.is_some() {
                 self.add_todo(n, claimed)?;
@@ -229,6 +231,16 @@ impl Ctx<'_> {
             self.newest = self.newest.max(header.time);
         }
         Ok(Inserted { n, id })
+    }
+
+    fn note_fork(&self, n: N, l: i64, seq: u64) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO forked_logs (l)
+                 SELECT l FROM entries WHERE l = ?1 AND seq = ?2 AND n <> ?3 LIMIT 1",
+            )?
+            .execute((l, ordered(seq), n))?;
+        Ok(())
     }
 
     /// The payload of an entry that came without.

@@ -17,6 +17,7 @@ mod damage;
 mod exchange;
 mod local;
 mod own;
+mod pages;
 mod seals;
 mod views;
 
