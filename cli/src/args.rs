@@ -4,6 +4,7 @@
 //! daily loop, noun and verb for the rest. Options mean the same everywhere: `-m` a text, `-n` a
 //! number of things, `-t` a tag, `-w` how long to wait, `-y` yes to the question.
 
+mod attention;
 mod community;
 mod content;
 mod machine;
@@ -14,13 +15,16 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+pub use attention::{
+    DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
+};
 pub use community::{
     IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, ProfileArgs, TicketCommand,
     WhoArgs,
 };
 pub use content::{
-    AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, InboxArgs,
-    MboxArgs, NoteArgs, ReactArgs, ReadArgs, ReplyArgs, SearchArgs, ThreadState, ThreadsArgs,
+    AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
+    NoteArgs, ReactArgs, ReadArgs, ReplyArgs, SearchArgs, TextArgs, ThreadState, ThreadsArgs,
     WithdrawArgs,
 };
 pub use machine::{
@@ -50,7 +54,8 @@ Begin with:
   lanai up                     set everything up, run a node, get a ticket for others
   lanai join TICKET            join a community with a ticket you were given
   lanai ask \"How do you …?\"    ask the community
-  lanai inbox                  what is new
+  lanai inbox                  what is new; `lanai digest` as much as fits into ten minutes
+  lanai needs                  who needs you: open asks about your topics
 
 More: lanai help COMMAND, lanai help limits, lanai help exit-codes, lanai help environment"
 )]
@@ -122,8 +127,12 @@ pub enum Command {
     Withdraw(WithdrawArgs),
     /// Thank for a post, or say that it helped
     React(ReactArgs),
-    /// Mark a post as part of the answer
+    /// Say that you are working on an ask
+    Work(WorkArgs),
+    /// Mark posts as part of the answer
     Answer(AnswerArgs),
+    /// Tell what was done about an ask, and how it went
+    Outcome(OutcomeArgs),
     /// Close a thread, or open it again
     Close(CloseArgs),
     /// The texts of a thread that its members write together
@@ -131,8 +140,21 @@ pub enum Command {
     Page(PageCommand),
     /// Propose another wording of a question
     Reframe(ReframeArgs),
-    /// What is new for you
+    /// What is new, and what of it is for you
     Inbox(InboxArgs),
+    /// Needs me: open asks about your topics, the most urgent first
+    Needs(NeedsArgs),
+    /// What is worth reading, as much as fits into some minutes
+    Digest(DigestArgs),
+    /// Topics that you follow or look after
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Put the news of a thread before the rest
+    Watch(WatchArgs),
+    /// Hear no more of a thread
+    Mute(WatchArgs),
+    /// Hear of a thread later, or when somebody answers you
+    Snooze(SnoozeArgs),
     /// Search everything that was written
     Search(SearchArgs),
     /// Who is in the community, and what they know

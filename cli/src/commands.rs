@@ -2,9 +2,12 @@
 
 mod answer;
 mod ask;
+#[cfg(test)]
+mod attention_tests;
 mod close;
 mod completion;
 mod config;
+mod digest;
 mod edit;
 mod export;
 mod help;
@@ -19,8 +22,10 @@ mod leave;
 mod list_tests;
 mod man;
 mod member;
+mod needs;
 mod node;
 mod note;
+mod outcome;
 mod page;
 #[cfg(test)]
 mod page_tests;
@@ -39,11 +44,14 @@ mod sync;
 mod talk_tests;
 mod threads;
 mod ticket;
+mod topic;
 mod up;
 #[cfg(test)]
 mod village;
+mod watch;
 mod who;
 mod withdraw;
+mod work;
 
 use std::path::PathBuf;
 
@@ -108,11 +116,19 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Edit(args) => edit::run(context, args),
         Command::Withdraw(args) => withdraw::run(context, args),
         Command::React(args) => react::run(context, args),
+        Command::Work(args) => work::run(context, args),
+        Command::Outcome(args) => outcome::run(context, args),
         Command::Answer(args) => answer::run(context, args),
         Command::Close(args) => close::run(context, args),
         Command::Page(command) => page::run(context, command),
         Command::Reframe(args) => page::edit::reframe(context, args),
         Command::Inbox(args) => inbox::run(context, args),
+        Command::Needs(args) => needs::run(context, args),
+        Command::Digest(args) => digest::run(context, args),
+        Command::Topic(command) => topic::run(context, command),
+        Command::Watch(args) => watch::watch(context, args),
+        Command::Mute(args) => watch::mute(context, args),
+        Command::Snooze(args) => watch::snooze(context, args),
         Command::Search(args) => search::run(context, args),
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),

@@ -8,9 +8,9 @@ pub mod tree;
 
 use std::collections::BTreeSet;
 
-use lanai_crdt::id::EntryId;
-use lanai_crdt::thread::{PostText, Thread};
-use lanai_node::store::ThreadView;
+use lanai_crdt::id::{EntryId, MemberId};
+use lanai_crdt::thread::{PostKind, PostText, PostView, Thread};
+use lanai_node::store::{Stance, ThreadView};
 
 use crate::app::People;
 
@@ -23,6 +23,10 @@ pub struct Reading<'a> {
     pub people: &'a People,
     /// The posts that the reader has not read.
     pub unread: &'a BTreeSet<EntryId>,
+    /// Who says to be working on the ask.
+    pub workers: &'a [MemberId],
+    /// What the reader wants to hear of it.
+    pub stance: Stance,
     /// The wall clock in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -31,7 +35,28 @@ impl<'a> Reading<'a> {
     /// A thread out of the store.
     #[must_use]
     pub fn of(view: &'a ThreadView, people: &'a People, now_ms: u64) -> Self {
-        Self { thread: &view.thread, people, unread: &view.unread, now_ms }
+        Self {
+            thread: &view.thread,
+            people,
+            unread: &view.unread,
+            workers: &view.workers,
+            stance: view.stance,
+            now_ms,
+        }
+    }
+
+    /// Posts that are part of the answer.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let part = |post: &&PostView| post.part_of_answer && post.text != PostText::Withdrawn;
+        self.thread.posts.iter().filter(part).count()
+    }
+
+    /// Outcomes that were told.
+    #[must_use]
+    pub fn outcomes(&self) -> usize {
+        let told = |p: &&PostView| p.kind == PostKind::Outcome && p.text != PostText::Withdrawn;
+        self.thread.posts.iter().filter(told).count()
     }
 
     /// Posts that were not withdrawn.

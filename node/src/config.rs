@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::net::{self, Multiaddr};
+use crate::store::OutcomeDelays;
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
 
 /// Bytes of a configuration file.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
@@ -29,6 +33,10 @@ pub struct Config {
     pub mdns: bool,
     /// Addresses of members' nodes to connect to.
     pub dial: Vec<String>,
+    /// Days after which the asker of an ask with replies and no answer is asked how it went.
+    pub outcome_after_days: u32,
+    /// Days after the last reply to an answered ask.
+    pub outcome_after_answer_days: u32,
     /// Settings of other versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -36,7 +44,15 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { listen: Vec::new(), port: 0, mdns: true, dial: Vec::new(), unknown: Map::new() }
+        Config {
+            listen: Vec::new(),
+            port: 0,
+            mdns: true,
+            dial: Vec::new(),
+            outcome_after_days: 14,
+            outcome_after_answer_days: 3,
+            unknown: Map::new(),
+        }
     }
 }
 
@@ -79,7 +95,8 @@ pub enum ConfigError {
 
 impl Config {
     /// Names of all settings.
-    pub const KEYS: [&'static str; 4] = ["listen", "port", "mdns", "dial"];
+    pub const KEYS: [&'static str; 6] =
+        ["listen", "port", "mdns", "dial", "outcome_after_days", "outcome_after_answer_days"];
 
     /// Reads the file; what is missing is as built in.
     ///
@@ -119,6 +136,15 @@ impl Config {
         write().map_err(io)
     }
 
+    /// How long after what the asker is asked how it went.
+    pub fn outcome_delays(&self) -> OutcomeDelays {
+        let ms = |days: u32| u64::from(days).saturating_mul(DAY_MS);
+        OutcomeDelays {
+            after_answer_ms: ms(self.outcome_after_answer_days),
+            after_ask_ms: ms(self.outcome_after_days),
+        }
+    }
+
     /// One setting as text; lists are separated by spaces.
     pub fn get(&self, key: &str) -> Option<String> {
         match key {
@@ -126,6 +152,8 @@ impl Config {
             "port" => Some(self.port.to_string()),
             "mdns" => Some(self.mdns.to_string()),
             "dial" => Some(self.dial.join(" ")),
+            "outcome_after_days" => Some(self.outcome_after_days.to_string()),
+            "outcome_after_answer_days" => Some(self.outcome_after_answer_days.to_string()),
             _ => None,
         }
     }
@@ -151,6 +179,7 @@ impl Config {
             }
             Ok(list)
         };
+        let days = || value.parse::<u32>().map_err(|_| bad("a number of days".to_owned()));
         match key {
             "listen" => self.listen = addresses()?,
             "dial" => self.dial = addresses()?,
@@ -165,6 +194,8 @@ impl Config {
                     _ => return Err(bad("true or false".to_owned())),
                 }
             }
+            "outcome_after_days" => self.outcome_after_days = days()?,
+            "outcome_after_answer_days" => self.outcome_after_answer_days = days()?,
             _ => return Err(ConfigError::NoSuchKey(key.to_owned())),
         }
         Ok(())

@@ -113,7 +113,9 @@ pub struct ThreadsArgs {
 Examples:
   lanai read k3f9
   lanai read k3f9 --follow         go on showing posts as they come
-  lanai read k3f9 --flat           in order of time, not as a tree")]
+  lanai read k3f9 --flat           in order of time, not as a tree
+
+What it shows on a terminal counts as read from then on. In a pipe and with --json nothing does.")]
 pub struct ReadArgs {
     /// The thread, or a post in it, by any unique beginning of its id
     #[arg(value_name = "ID")]
@@ -149,7 +151,7 @@ pub struct ReplyArgs {
     /// The reply.
     #[command(flatten)]
     pub text: TextArgs,
-    /// Tell how it went: what you did, and with what result
+    /// Tell how it went: what you did, and with what result (as `lanai outcome`)
     #[arg(short, long)]
     pub outcome: bool,
 }
@@ -212,12 +214,15 @@ pub struct ReactArgs {
 #[command(after_help = "\
 Examples:
   lanai answer p7xm                the post is part of the answer; its ask is answered
-  lanai answer p7xm --undo")]
+  lanai answer p7xm q2k0 r41t      several posts together are the answer
+  lanai answer p7xm --undo
+
+Who opened the ask, leads and stewards mark answers.")]
 pub struct AnswerArgs {
-    /// The post, by any unique beginning of its id
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// It is no part of the answer after all
+    /// Posts, each by any unique beginning of its id
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// They are no part of the answer after all
     #[arg(long)]
     pub undo: bool,
 }
@@ -227,6 +232,7 @@ pub struct AnswerArgs {
 #[command(after_help = "\
 Examples:
   lanai close k3f9
+  lanai close k3f9 --outcome \"Did it in two steps; the second was enough.\"
   lanai close k3f9 --state working  somebody is at it
   lanai close k3f9 --reopen")]
 pub struct CloseArgs {
@@ -239,24 +245,9 @@ pub struct CloseArgs {
     /// Open it again
     #[arg(long, conflicts_with = "state")]
     pub reopen: bool,
-}
-
-/// `lanai inbox`
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  lanai inbox
-  lanai inbox --mark-read          and nothing of it is new any more")]
-pub struct InboxArgs {
-    /// Also what you have read
-    #[arg(long)]
-    pub all: bool,
-    /// Mark all of it as read
-    #[arg(long)]
-    pub mark_read: bool,
-    /// How many to list
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 30)]
-    pub limit: usize,
+    /// Tell what was done and how it went, and close it; several make paragraphs
+    #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["state", "reopen"])]
+    pub outcome: Vec<String>,
 }
 
 /// `lanai search`

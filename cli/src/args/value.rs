@@ -59,7 +59,7 @@ impl std::str::FromStr for Expiry {
 /// Longest span that makes sense anywhere: a hundred years.
 const LONGEST: u64 = 100 * 365 * 86_400;
 
-/// Reads a span of time: `90` or `90s`, `30m`, `12h`, `7d`, `2w`.
+/// Reads a span of time: `90` or `90s`, `30m`, `12h`, `7d`, `2w`, `6mo` (of thirty days), `1y`.
 ///
 /// # Errors
 ///
@@ -73,10 +73,13 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
         "h" => 3600,
         "d" => 86_400,
         "w" => 7 * 86_400,
-        _ => return Err("write a span of time as 90s, 30m, 12h, 7d or 2w".into()),
+        "mo" => 30 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return Err("write a span of time as 90s, 30m, 12h, 7d, 2w, 6mo or 1y".into()),
     };
-    let number: u64 =
-        digits.parse().map_err(|_| "write a span of time as 90s, 30m, 12h, 7d or 2w".to_owned())?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "write a span of time as 90s, 30m, 12h, 7d, 2w, 6mo or 1y".to_owned())?;
     match number.checked_mul(unit) {
         Some(seconds) if seconds <= LONGEST => Ok(Duration::from_secs(seconds)),
         _ => Err("that is longer than a hundred years".into()),
@@ -89,8 +92,14 @@ mod tests {
 
     #[test]
     fn spans() {
-        for (text, seconds) in [("0", 0), ("90", 90), ("90s", 90), ("30m", 1800), ("2w", 1_209_600)]
-        {
+        for (text, seconds) in [
+            ("0", 0),
+            ("90", 90),
+            ("90s", 90),
+            ("30m", 1800),
+            ("2w", 1_209_600),
+            ("6mo", 15_552_000),
+        ] {
             assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)));
         }
         for bad in ["", "s", "1x", "-1", "1.5h", "99999999999999999999", "36501d", "1 h"] {

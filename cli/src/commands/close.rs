@@ -1,9 +1,9 @@
 //! `lanai close`: sets the state of an ask.
 
 use lanai_crdt::payload::{Body, Mark, ThreadState};
-use lanai_crdt::thread::ThreadKind;
+use lanai_crdt::thread::{PostKind, ThreadKind};
 
-use super::{Context, publish};
+use super::{Context, publish, reply};
 use crate::app::App;
 use crate::args;
 use crate::args::CloseArgs;
@@ -24,11 +24,30 @@ pub(super) fn run(context: &mut Context, args: &CloseArgs) -> Result<Exit, CliEr
     let app = App::open(context)?;
     let spot = app.find_thread(&args.id)?;
     let thread = spot.thread();
+    let people = app.people()?;
     if thread.kind == ThreadKind::Note {
         return Err(CliError::failed(
             "no-ask",
             "a note has no state; only asks are open or closed",
         ));
+    }
+    if !args.outcome.is_empty() {
+        let text = args.outcome.join("\n\n");
+        if text.trim().is_empty() {
+            return Err(CliError::usage("the outcome is empty"));
+        }
+        let mut entries = vec![app.about(
+            &spot,
+            &people,
+            reply::body(text, true, &reply::wording(&app, &spot)?),
+        )?];
+        if thread.state != wanted {
+            entries.push(app.about(&spot, &people, Body::Mark(Mark::State(wanted)))?);
+        }
+        let ids = app.publish(context, entries)?;
+        let id = ids.first().unwrap_or(&thread.root);
+        publish::report(context, "outcome told, now closed", id, &thread.root)?;
+        return Ok(Exit::Done);
     }
     if thread.state == wanted {
         context.ui.say(format!("it is {} already", wanted.word()));
@@ -42,9 +61,15 @@ pub(super) fn run(context: &mut Context, args: &CloseArgs) -> Result<Exit, CliEr
         );
         return Err(CliError::refused(message));
     }
-    let people = app.people()?;
     let entry = app.about(&spot, &people, Body::Mark(Mark::State(wanted)))?;
     let id = app.publish_one(context, entry)?;
     publish::report(context, &format!("now {}", wanted.word()), &id, &thread.root)?;
+    let told = thread.posts.iter().any(|post| post.kind == PostKind::Outcome);
+    if wanted == ThreadState::Closed && !told && people.me() == Some(thread.author) {
+        let root = thread.root.short();
+        context.ui.hint(format!(
+            "how did it go? `lanai outcome {root}` tells those who look for it later"
+        ));
+    }
     Ok(Exit::Done)
 }

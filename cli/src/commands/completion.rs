@@ -25,7 +25,7 @@ mod tests {
             let mut bench = bench(None, false);
             run(&mut bench.context, &CompletionArgs { shell }).unwrap();
             let script = bench.out.text();
-            for word in ["withdraw", "mark-read", "no-pager"] {
+            for word in ["withdraw", "mark-all", "no-pager"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }

@@ -90,6 +90,10 @@ fn meaning(key: &str) -> &'static str {
         "port" => "port for TCP and UDP; 0 for any that is free",
         "mdns" => "look for members on the local network",
         "dial" => "addresses of members' nodes to connect to",
+        "outcome_after_days" => {
+            "days after which you are asked how it went with an ask that has replies"
+        }
+        "outcome_after_answer_days" => "the same for an ask that was answered, from its last reply",
         _ => "",
     }
 }

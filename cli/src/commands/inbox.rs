@@ -1,13 +1,16 @@
-//! `lanai inbox`: what is new.
+//! `lanai inbox`: what is new, in the order in which it concerns the reader.
 
 use std::collections::BTreeMap;
 
-use lanai_crdt::id::{EntryId, MemberId};
+use lanai_crdt::id::EntryId;
 use lanai_crdt::thread::{PostText, PostView};
-use lanai_node::store::{InboxPost, InboxThread, ThreadFilter, ThreadSummary};
+use lanai_node::store::{
+    About, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, Rank, ThreadFilter,
+    ThreadSummary,
+};
 use serde::Serialize;
 
-use super::{Context, threads};
+use super::{Context, outcome, status, threads};
 use crate::app::{App, People, Person};
 use crate::args::InboxArgs;
 use crate::error::{CliError, Exit};
@@ -17,20 +20,44 @@ use crate::view::shape::SummaryShape;
 
 /// New posts of a thread that are listed, the latest.
 const MAX_POSTS: usize = 3;
+/// Outcomes that are asked for at once.
+const MAX_DUE: usize = 3;
 
 #[derive(Serialize)]
 struct InboxShape {
+    /// Without muted and snoozed threads.
     unread: u64,
     for_me: Vec<Item>,
-    my_threads: Vec<Item>,
+    topics: Vec<Item>,
+    watched: Vec<Item>,
     rest: Vec<Item>,
+    /// Beyond the limit.
+    more: HiddenShape,
+    muted: HiddenShape,
+    snoozed: HiddenShape,
+    /// Asks of the reader of which the outcome is due.
+    outcomes_due: Vec<outcome::DueShape>,
     /// With `--all`.
     read: Vec<SummaryShape>,
 }
 
 #[derive(Serialize)]
+struct HiddenShape {
+    threads: u64,
+    posts: u64,
+}
+
+impl From<Hidden> for HiddenShape {
+    fn from(hidden: Hidden) -> Self {
+        Self { threads: hidden.threads, posts: hidden.posts }
+    }
+}
+
+#[derive(Serialize)]
 struct Item {
     thread: SummaryShape,
+    /// The reader's topics that it is about.
+    about: Vec<String>,
     posts: Vec<New>,
 }
 
@@ -41,63 +68,68 @@ struct New {
     author: Person,
     time: Option<String>,
     time_ms: u64,
-    for_me: bool,
+    /// `reply`, `mention` or `my-thread`.
+    for_me: Option<&'static str>,
     text: Option<String>,
 }
 
-/// What is new, in the order in which it concerns the reader.
-struct Sorted {
-    for_me: Vec<InboxThread>,
-    my_threads: Vec<InboxThread>,
-    rest: Vec<InboxThread>,
+const fn for_me_word(for_me: ForMe) -> &'static str {
+    match for_me {
+        ForMe::Reply => "reply",
+        ForMe::Mention => "mention",
+        ForMe::MyThread => "my-thread",
+    }
+}
+
+/// What is listed.
+struct Listed {
+    inbox: Inbox,
+    due: Vec<DueOutcome>,
     read: Vec<ThreadSummary>,
 }
 
 pub(super) fn run(context: &mut Context, args: &InboxArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     app.catch_up()?;
-    show(context, &app, args)?;
-    if args.mark_read {
-        app.store().mark_all_read()?;
-        context.ui.say("all of it is marked as read");
+    let inbox = show(context, &app, args)?;
+    if args.mark_all {
+        let marked = app.store().mark_all_read(&inbox)?;
+        context.ui.say(match marked {
+            0 => "nothing was new".to_owned(),
+            1 => "1 post is marked as read".to_owned(),
+            n => format!("{n} posts are marked as read"),
+        });
     }
     Ok(Exit::Done)
 }
 
-/// Prints the inbox of a community that is open: also what `lanai up` ends with.
-pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result<(), CliError> {
+/// Prints the inbox of a community that is open: also what `lanai up` ends with. Marks nothing.
+pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result<Inbox, CliError> {
     let people = app.people()?;
-    let sorted = sorted(app, &people, args)?;
-    let texts = Texts { app, known: BTreeMap::new() };
-    if context.ui.is_json() {
-        json(context, &people, &sorted, texts)
-    } else {
-        text(context, app, &people, &sorted, texts)
-    }
-}
-
-fn sorted(app: &App, people: &People, args: &InboxArgs) -> Result<Sorted, CliError> {
     let limit = args.limit.max(1);
-    let inbox = app.store().inbox(limit)?;
-    let mine = |item: &InboxThread| {
-        item.thread.origin.is_none() && Some(item.thread.author) == people.me()
-    };
-    let (my_threads, for_me) = inbox.for_me.into_iter().partition(mine);
+    let inbox = app.store().inbox((context.clock)(), limit)?;
     let mut read = Vec::new();
     if args.all {
         read = app.store().threads(&ThreadFilter { limit, ..ThreadFilter::default() })?;
         read.retain(|thread| thread.unread == 0);
     }
-    Ok(Sorted { for_me, my_threads, rest: inbox.rest, read })
+    let listed = Listed { inbox, due: outcome::due(context, app)?, read };
+    let texts = Texts::new(app);
+    if context.ui.is_json() {
+        json(context, &people, &listed, texts)?;
+    } else {
+        text(context, app, &people, &listed, texts)?;
+    }
+    Ok(listed.inbox)
 }
 
 fn json(
     context: &mut Context,
     people: &People,
-    sorted: &Sorted,
+    listed: &Listed,
     mut texts: Texts<'_>,
 ) -> Result<(), CliError> {
-    let mut items = |list: &[InboxThread]| -> Result<Vec<Item>, CliError> {
+    let mut items = |rank: Rank| -> Result<Vec<Item>, CliError> {
         let item = |item: &InboxThread| {
             let posts = item.posts.iter().map(|post| {
                 Ok(New {
@@ -106,87 +138,115 @@ fn json(
                     author: people.person(&post.author),
                     time: time::rfc3339(time::seconds(post.time_ms)),
                     time_ms: post.time_ms,
-                    for_me: post.for_me,
-                    text: texts.of(&item.thread.root, &post.id)?,
+                    for_me: post.for_me.map(for_me_word),
+                    text: texts.of(&post.id)?,
                 })
             });
             let posts = posts.collect::<Result<_, CliError>>()?;
-            Ok(Item { thread: SummaryShape::of(&item.thread, people), posts })
+            let about = item.about.iter().map(|about| about.topic.clone()).collect();
+            Ok(Item { thread: SummaryShape::of(&item.thread, people), about, posts })
         };
-        list.iter().map(item).collect()
+        listed.inbox.ranked(rank).map(item).collect()
     };
-    let (for_me, my_threads, rest) =
-        (items(&sorted.for_me)?, items(&sorted.my_threads)?, items(&sorted.rest)?);
-    let all = [&sorted.for_me, &sorted.my_threads, &sorted.rest];
-    let unread = all.into_iter().flatten().map(|item| item.thread.unread).sum();
-    let read = sorted.read.iter().map(|thread| SummaryShape::of(thread, people)).collect();
-    context.ui.json("inbox", &InboxShape { unread, for_me, my_threads, rest, read })
+    let shape = InboxShape {
+        unread: listed.inbox.unread(),
+        for_me: items(Rank::ForMe)?,
+        topics: items(Rank::Topic)?,
+        watched: items(Rank::Watched)?,
+        rest: items(Rank::Rest)?,
+        more: listed.inbox.more.into(),
+        muted: listed.inbox.muted.into(),
+        snoozed: listed.inbox.snoozed.into(),
+        outcomes_due: listed.due.iter().map(|due| outcome::DueShape::of(due, people)).collect(),
+        read: listed.read.iter().map(|thread| SummaryShape::of(thread, people)).collect(),
+    };
+    context.ui.json("inbox", &shape)
 }
 
 fn text(
     context: &mut Context,
     app: &App,
     people: &People,
-    sorted: &Sorted,
+    listed: &Listed,
     mut texts: Texts<'_>,
 ) -> Result<(), CliError> {
-    let lists = [
-        ("For you", &sorted.for_me),
-        ("In your threads", &sorted.my_threads),
-        ("Elsewhere", &sorted.rest),
-    ];
-    if lists.iter().all(|(_, list)| list.is_empty()) && sorted.read.is_empty() {
+    let Listed { inbox, due, read } = listed;
+    if inbox.threads.is_empty() && read.is_empty() && due.is_empty() {
         context.ui.say("nothing new");
+        say_hidden(context, inbox);
         return suggest_when_empty(context, app);
     }
     context.ui.start_pager();
     let mut first = true;
-    for (heading, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-        if !first {
+    let mut heading = |context: &mut Context, text: Text| {
+        if !std::mem::take(&mut first) {
             context.ui.blank()?;
         }
-        first = false;
-        let new: u64 = list.iter().map(|item| item.thread.unread).sum();
-        let line =
-            Text::styled(Style::Heading, heading).with(Style::Unread, format!("  {new} new"));
-        context.ui.line(line)?;
-        for item in list {
+        context.ui.line(text)
+    };
+    for (rank, words) in [
+        (Rank::ForMe, "For you"),
+        (Rank::Topic, "Your topics"),
+        (Rank::Watched, "Watched"),
+        (Rank::Rest, "Elsewhere"),
+    ] {
+        let new: u64 = inbox.ranked(rank).map(|item| item.thread.unread).sum();
+        if inbox.ranked(rank).next().is_none() {
+            continue;
+        }
+        let line = Text::styled(Style::Heading, words).with(Style::Unread, format!("  {new} new"));
+        heading(context, line)?;
+        for item in inbox.ranked(rank) {
             one(context, people, item, &mut texts)?;
         }
     }
-    if !sorted.read.is_empty() {
-        if !first {
-            context.ui.blank()?;
+    if !due.is_empty() {
+        heading(context, Text::styled(Style::Heading, "How did it go?"))?;
+        for due in due.iter().take(MAX_DUE) {
+            context.ui.indented(outcome::reminder(due, context.now()), &Indent::spaces(2))?;
         }
-        context.ui.line(Text::styled(Style::Heading, "Read"))?;
-        for thread in &sorted.read {
-            let by = threads::author(thread, people);
-            context
-                .ui
-                .indented(head(thread).with(Style::Dim, "  ").then(by), &Indent::spaces(2))?;
+        if let Some(more) = due.len().checked_sub(MAX_DUE).filter(|more| *more > 0) {
+            context.ui.line(Text::styled(Style::Dim, format!("  and {more} more of your asks")))?;
         }
     }
-    let next = [&sorted.for_me, &sorted.my_threads, &sorted.rest].into_iter().flatten().next();
+    if !read.is_empty() {
+        heading(context, Text::styled(Style::Heading, "Read"))?;
+        for thread in read {
+            let by = threads::author(thread, people);
+            let line = head(thread).with(Style::Dim, "  ").then(by);
+            context.ui.indented(line, &Indent::spaces(2))?;
+        }
+    }
     context.ui.end_pager()?;
-    if let Some(next) = next {
-        context.ui.hint(format!(
-            "lanai read {} · lanai reply ID · lanai inbox --mark-read",
-            next.thread.root.short()
-        ));
+    say_hidden(context, inbox);
+    if let Some(next) = inbox.threads.first() {
+        context.ui.hint(format!("lanai read {} · lanai reply ID", next.thread.root.short()));
     }
     Ok(())
 }
 
+/// Counts what is new and not listed.
+fn say_hidden(context: &mut Context, inbox: &Inbox) {
+    let count = |hidden: &Hidden| {
+        let threads = status::count(hidden.threads, "thread", "threads");
+        let posts = status::count(hidden.posts, "new post", "new posts");
+        format!("{threads} with {posts}")
+    };
+    if inbox.more.threads > 0 {
+        context.ui.say(format!("and {} more; -n lists more of them", count(&inbox.more)));
+    }
+    if inbox.snoozed.threads > 0 {
+        context.ui.say(format!("snoozed: {}", count(&inbox.snoozed)));
+    }
+    if inbox.muted.threads > 0 {
+        context.ui.say(format!("muted: {}", count(&inbox.muted)));
+    }
+}
+
 fn suggest_when_empty(context: &mut Context, app: &App) -> Result<(), CliError> {
-    let open = app.store().threads(&ThreadFilter {
-        states: vec![lanai_crdt::payload::ThreadState::Open],
-        limit: 1,
-        ..ThreadFilter::default()
-    })?;
-    match open.first() {
-        Some(_) => {
-            context.ui.hint("`lanai threads --state open` lists asks that wait for an answer")
-        }
+    let open = app.store().needs((context.clock)(), 1)?;
+    match open.needs.first() {
+        Some(_) => context.ui.hint("`lanai needs` lists asks that wait for somebody"),
         None => {
             context.ui.hint("`lanai ask` asks the community, `lanai threads` lists what is here")
         }
@@ -194,9 +254,31 @@ fn suggest_when_empty(context: &mut Context, app: &App) -> Result<(), CliError> 
     Ok(())
 }
 
-fn head(thread: &ThreadSummary) -> Text {
+pub(super) fn head(thread: &ThreadSummary) -> Text {
     let title = if thread.title.is_empty() { "(withdrawn)" } else { &thread.title };
     Text::styled(Style::Id, thread.root.short()).plain("  ").plain(title)
+}
+
+/// Why the thread stands where it does, in a few words.
+pub(super) fn reason(item: &InboxThread) -> String {
+    let because = |why: ForMe| item.posts.iter().any(|post| post.for_me == Some(why));
+    match item.rank {
+        Rank::ForMe if because(ForMe::Reply) => "answers you".into(),
+        Rank::ForMe if because(ForMe::Mention) => "names you".into(),
+        Rank::ForMe => "in your thread".into(),
+        Rank::Topic => topics(&item.about),
+        Rank::Watched | Rank::Rest => String::new(),
+    }
+}
+
+/// The topics that a thread is about.
+pub(super) fn topics(about: &[About]) -> String {
+    let names: Vec<&str> = about.iter().map(|about| about.topic.as_str()).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("topic {}", names.concat()),
+        _ => format!("topics {}", names.join(", ")),
+    }
 }
 
 fn one(
@@ -211,27 +293,41 @@ fn one(
     if thread.unread > 1 {
         line.push(Style::Unread, format!("  {} new", thread.unread));
     }
+    let reason = reason(item);
+    if !reason.is_empty() {
+        line.push(Style::Dim, format!("  {reason}"));
+    }
     context.ui.indented(line, &Indent { first: mark, rest: Text::from("  ") })?;
-    let skipped = item.posts.len().saturating_sub(MAX_POSTS);
-    for post in item.posts.iter().skip(skipped) {
-        post_line(context, people, thread, post, texts)?;
+    for post in chosen(&item.posts, MAX_POSTS) {
+        post_line(context, people, post, texts)?;
     }
     Ok(())
+}
+
+/// The posts to show of a thread: those for me before others, the latest, in order of arrival.
+pub(super) fn chosen(posts: &[InboxPost], most: usize) -> Vec<&InboxPost> {
+    let mut order: Vec<usize> = (0..posts.len()).collect();
+    let strength = |at: usize| {
+        let why = posts.get(at).and_then(|post| post.for_me);
+        (why.is_none_or(|why| why == ForMe::MyThread), std::cmp::Reverse(at))
+    };
+    order.sort_by_key(|at| strength(*at));
+    order.truncate(most);
+    order.sort_unstable();
+    order.into_iter().filter_map(|at| posts.get(at)).collect()
 }
 
 /// Who wrote when, and as much of the text as one line takes.
 fn post_line(
     context: &mut Context,
     people: &People,
-    thread: &ThreadSummary,
     post: &InboxPost,
     texts: &mut Texts<'_>,
 ) -> Result<(), CliError> {
     let when = time::ago(time::seconds(post.time_ms), context.now());
-    let author: &MemberId = &post.author;
     let mut line =
-        Text::from("    ").then(people.shown(author)).with(Style::Dim, format!(", {when}: "));
-    let text = texts.of(&thread.root, &post.id)?.unwrap_or_else(|| "(withdrawn)".into());
+        Text::from("    ").then(people.shown(&post.author)).with(Style::Dim, format!(", {when}: "));
+    let text = texts.of(&post.id)?.unwrap_or_else(|| "(withdrawn)".into());
     line.push(Style::Plain, text.split_whitespace().collect::<Vec<_>>().join(" "));
     if let Some(columns) = context.ui.columns() {
         line = line.truncated(columns);
@@ -240,20 +336,29 @@ fn post_line(
 }
 
 /// The texts of posts, each thread opened once.
-struct Texts<'a> {
+pub(super) struct Texts<'a> {
     app: &'a App,
-    known: BTreeMap<EntryId, Vec<PostView>>,
+    known: BTreeMap<EntryId, PostView>,
 }
 
-impl Texts<'_> {
-    fn of(&mut self, thread: &EntryId, post: &EntryId) -> Result<Option<String>, CliError> {
-        if !self.known.contains_key(thread) {
-            let posts = self.app.thread(thread)?.map(|view| view.thread.posts).unwrap_or_default();
-            self.known.insert(*thread, posts);
+impl<'a> Texts<'a> {
+    pub(super) fn new(app: &'a App) -> Self {
+        Self { app, known: BTreeMap::new() }
+    }
+
+    /// The text of a post, none if it was withdrawn.
+    pub(super) fn of(&mut self, post: &EntryId) -> Result<Option<String>, CliError> {
+        if !self.known.contains_key(post)
+            && let Some(view) = self.app.thread(post)?
+        {
+            for post in view.thread.posts {
+                for alias in post.aliases.clone() {
+                    self.known.insert(alias, post.clone());
+                }
+                self.known.insert(post.id, post);
+            }
         }
-        let posts = self.known.get(thread).map(Vec::as_slice).unwrap_or_default();
-        let found = posts.iter().find(|p| p.id == *post || p.aliases.contains(post));
-        Ok(found.and_then(|post| match &post.text {
+        Ok(self.known.get(post).and_then(|post| match &post.text {
             PostText::Current(text) => Some(text.clone()),
             PostText::Withdrawn => None,
         }))

@@ -99,22 +99,20 @@ fn the_inbox_sorts_what_concerns_us() {
     assert_eq!(inbox["for_me"][0]["thread"]["id"], ask.as_str());
     let last = inbox["for_me"][0]["posts"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["text"], "Thanks, we take the small one.");
-    assert_eq!(last["for_me"], true);
-    assert_eq!(inbox["my_threads"][0]["thread"]["id"], note.as_str());
+    assert_eq!(last["for_me"], "reply");
+    assert_eq!(inbox["for_me"][1]["thread"]["id"], note.as_str());
+    assert_eq!(inbox["for_me"][1]["posts"][0]["for_me"], "reply");
     assert_eq!(inbox["rest"][0]["thread"]["title"], "Elsewhere");
 
     let screen = ann.on_terminal(&["inbox"]);
     assert!(screen.err.contains("lanai read "), "{}", screen.err);
     let text = screen.ok();
-    for part in [
-        "For you  2 new",
-        "In your threads  1 new",
-        "Elsewhere  1 new",
-        "Carol, 16 min ago: Ours too.",
-    ] {
+    for part in
+        ["For you  3 new", "2 new  answers you", "Elsewhere  1 new", "Carol, 16 min ago: Ours too."]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
-    ann.json(&["inbox", "--mark-read"]);
+    ann.json(&["inbox", "--mark-all"]);
     assert_eq!(ann.json(&["inbox"])["unread"], 0);
     assert_eq!(ann.json(&["inbox", "--all"])["read"].as_array().unwrap().len(), 3);
     drop(bob);

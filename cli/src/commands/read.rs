@@ -11,7 +11,7 @@ use lanai_crdt::thread::PostView;
 use lanai_node::store::ThreadView;
 use serde::Serialize;
 
-use super::{Context, page};
+use super::{Context, outcome as outcomes, page};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
@@ -63,32 +63,36 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
         if !args.follow {
             context.ui.start_pager();
         }
+        let shown: Vec<EntryId> = posts.iter().map(|post| post.id).collect();
         tree::heading(&mut context.ui, &reading)?;
         if !args.unread {
             page::answer_above(context, &app, &people, &view.thread.root)?;
         }
         tree::posts(&mut context.ui, &reading, posts, look)?;
         context.ui.flush()?;
+        mark_read(context, &app, &shown, args)?;
     }
-    mark_read(context, &app, &view, args)?;
     if args.follow {
         return Follow::new(&app, &view, args, arrived).run(context, look);
+    }
+    if let Some(due) =
+        outcomes::due(context, &app)?.iter().find(|d| d.thread.root == view.thread.root)
+    {
+        context.ui.end_pager()?;
+        outcomes::remind(context, due);
     }
     Ok(Exit::Done)
 }
 
+/// What was shown on a terminal is read. A post that came since was not shown.
 fn mark_read(
     context: &Context,
     app: &App,
-    view: &ThreadView,
+    shown: &[EntryId],
     args: &ReadArgs,
 ) -> Result<(), CliError> {
-    if context.ui.out_is_terminal()
-        && !context.ui.is_json()
-        && !args.keep_unread
-        && !view.unread.is_empty()
-    {
-        app.store().mark_read(&view.thread.root)?;
+    if context.ui.out_is_terminal() && !context.ui.is_json() && !args.keep_unread {
+        app.store().mark_posts_read(shown)?;
     }
     Ok(())
 }
@@ -164,7 +168,8 @@ impl<'a> Follow<'a> {
             let look = Look { flat: true, ..look };
             tree::posts(&mut context.ui, &reading, new.iter().copied(), look)?;
             context.ui.flush()?;
-            mark_read(context, self.app, &view, self.args)?;
+            let shown: Vec<EntryId> = new.iter().map(|post| post.id).collect();
+            mark_read(context, self.app, &shown, self.args)?;
         }
         let count = new.len();
         self.shown.extend(view.thread.posts.iter().flat_map(ids));

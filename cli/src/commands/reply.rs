@@ -8,7 +8,7 @@ use lanai_crdt::thread::{PostText, PostView, ThreadKind};
 
 use super::{Context, publish};
 use crate::app::{App, People, Spot};
-use crate::args::ReplyArgs;
+use crate::args::{ReplyArgs, TextArgs};
 use crate::compose::Template;
 use crate::error::{CliError, Exit};
 
@@ -17,20 +17,7 @@ const QUOTED_LINES: usize = 200;
 
 pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
-    let people = app.people()?;
-    let spot = app.find_post(&args.id)?;
-    let post = spot.post();
-    let help = help(&spot, &people, args.outcome);
-    let purpose = format!("reply {}", post.id.short());
-    let template = Template { initial: "", help: &help };
-    let messages = &args.text.message;
-    let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
-    let role = if args.outcome { PostRole::Outcome } else { PostRole::Reply };
-    let met = wording(&app, &spot)?;
-    let met = (!met.is_empty()).then(|| met.iter().map(|h| (*h.as_bytes()).into()).collect());
-    let body = Body::Post(Post { role, text: written.text.clone(), origin: None, met });
-    let entry = app.about(&spot, &people, body);
-    let id = written.publish(context, &app, entry)?;
+    let (spot, id) = write(context, &app, &args.id, &args.text, args.outcome)?;
     let said = if args.outcome { "outcome told" } else { "replied" };
     publish::report(context, said, &id, &spot.thread().root)?;
     Ok(Exit::Done)
@@ -38,7 +25,7 @@ pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliEr
 
 /// The wording of the question that the writer has before them, where it is not the first one: the
 /// heads of the question page.
-fn wording(app: &App, spot: &Spot) -> Result<Vec<EntryId>, CliError> {
+pub(super) fn wording(app: &App, spot: &Spot) -> Result<Vec<EntryId>, CliError> {
     if spot.thread().kind != ThreadKind::Ask {
         return Ok(Vec::new());
     }
@@ -46,6 +33,33 @@ fn wording(app: &App, spot: &Spot) -> Result<Vec<EntryId>, CliError> {
     let mut heads = page.map(|p| p.heads).unwrap_or_default();
     heads.truncate(MAX_WEAVE_DEPS);
     Ok(heads)
+}
+
+/// A post as it is published; `met` is the wording of the question that its writer had before them.
+pub(super) fn body(text: String, outcome: bool, met: &[EntryId]) -> Body {
+    let role = if outcome { PostRole::Outcome } else { PostRole::Reply };
+    let met = (!met.is_empty()).then(|| met.iter().map(|h| (*h.as_bytes()).into()).collect());
+    Body::Post(Post { role, text, origin: None, met })
+}
+
+/// Gets the text and publishes it below what `typed` means; gives what that was, and the post.
+pub(super) fn write(
+    context: &mut Context,
+    app: &App,
+    typed: &str,
+    text: &TextArgs,
+    outcome: bool,
+) -> Result<(Spot, EntryId), CliError> {
+    let people = app.people()?;
+    let spot = app.find_post(typed)?;
+    let help = help(&spot, &people, outcome);
+    let purpose = format!("reply {}", spot.post().id.short());
+    let template = Template { initial: "", help: &help };
+    let written = publish::Written::get(context, app, &text.message, &purpose, template, false)?;
+    let met = wording(app, &spot)?;
+    let entry = app.about(&spot, &people, body(written.text.clone(), outcome, &met));
+    let id = written.publish(context, app, entry)?;
+    Ok((spot, id))
 }
 
 fn help(spot: &Spot, people: &People, outcome: bool) -> String {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lanai_crdt::id::{DeviceId, MemberId};
 use lanai_node::control::{AbsentPeer, NodeStatus};
 use lanai_node::join::JoinState;
-use lanai_node::store::{Stats, ThreadFilter};
+use lanai_node::store::{Stats, ThreadFilter, Watch};
 use serde::Serialize;
 
 use super::{Context, node};
@@ -139,10 +139,12 @@ impl MeShape {
     }
 }
 
-/// Posts of others that were not read.
+/// Posts of others that were not read, without muted threads.
 pub(super) fn unread(app: &App) -> Result<u64, CliError> {
     let filter = ThreadFilter { unread: true, ..ThreadFilter::default() };
-    Ok(app.store().threads(&filter)?.iter().map(|thread| thread.unread).sum())
+    let threads = app.store().threads(&filter)?;
+    let heard = threads.iter().filter(|thread| thread.stance.watch != Watch::Muted);
+    Ok(heard.map(|thread| thread.unread).sum())
 }
 
 /// The devices of all members but this one, with their members.

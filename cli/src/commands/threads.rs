@@ -85,7 +85,7 @@ fn select(app: &App, people: &People, args: &ThreadsArgs) -> Result<Vec<ThreadSu
 
 fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table {
     let terminal = context.ui.out_is_terminal();
-    let now = context.now();
+    let (now, now_ms) = (context.now(), (context.clock)());
     let mut table = Table::new()
         .column("ID")
         .column("STATE")
@@ -98,6 +98,7 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
     for thread in threads {
         let id = if terminal { thread.root.short() } else { thread.root.full() };
         let state = match thread.kind {
+            ThreadKind::Ask if terminal => state(thread, people),
             ThreadKind::Ask => tree::state_word(thread.state),
             ThreadKind::Note => Text::styled(Style::Dim, "note"),
         };
@@ -110,6 +111,11 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             ("", _) => Text::styled(Style::Dim, "(withdrawn)"),
             (title, 0) => Text::from(title),
             (title, _) => Text::styled(Style::Heading, title),
+        };
+        let stance = tree::stance_words(thread.stance, now_ms);
+        let title = match stance.as_str() {
+            words if terminal && !words.is_empty() => title.with(Style::Dim, format!(" · {words}")),
+            _ => title,
         };
         let mut tags = Text::new();
         for (place, tag) in thread.tags.iter().enumerate() {
@@ -128,6 +134,26 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
         ]);
     }
     table
+}
+
+/// The state with what makes it plain: who works on it, how much of an answer there is, whether
+/// the outcome was told.
+pub(super) fn state(thread: &ThreadSummary, people: &People) -> Text {
+    let mut state = tree::state_word(thread.state);
+    let Some(ask) = &thread.ask else { return state };
+    if let Some((first, more)) = ask.workers.split_first() {
+        state = state.plain(": ").then(people.shown(first));
+        if !more.is_empty() {
+            state.push(Style::Plain, format!(" +{}", more.len()));
+        }
+    }
+    if ask.parts > 1 {
+        state.push(Style::Good, format!(" ({})", ask.parts));
+    }
+    if ask.outcomes > 0 {
+        state.push(Style::Good, " ✓");
+    }
+    state
 }
 
 /// How long ago on a terminal, the time itself in a pipe.

@@ -201,7 +201,7 @@ fn inbox_of(context: &mut Context, app: &App) -> Result<(), CliError> {
     if context.ui.is_json() {
         return Ok(());
     }
-    inbox::show(context, app, &InboxArgs { all: false, mark_read: false, limit: INBOX })
+    inbox::show(context, app, &InboxArgs { all: false, mark_all: false, limit: INBOX }).map(|_| ())
 }
 
 #[cfg(test)]

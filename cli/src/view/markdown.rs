@@ -106,7 +106,8 @@ fn head(reading: &Reading<'_>, post: &PostView) -> String {
 }
 
 /// A text on one line with the signs of Markdown and HTML escaped.
-fn inline(text: &str) -> String {
+#[must_use]
+pub fn inline(text: &str) -> String {
     let mut out = String::new();
     for c in clean_line(text).chars() {
         if "\\`*_[]<>#|~&".contains(c) {

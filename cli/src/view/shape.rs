@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Help, Origin, Role};
 use lanai_crdt::thread::{PostKind, PostText, PostView, Thread, ThreadKind};
-use lanai_node::store::ThreadSummary;
+use lanai_node::store::{ThreadSummary, Watch};
 use serde::Serialize;
 
 use super::Reading;
@@ -58,6 +58,18 @@ pub struct ThreadShape {
     pub tried: Option<String>,
     /// What would help.
     pub helps: Vec<&'static str>,
+    /// Who says to be working on it.
+    pub workers: Vec<Person>,
+    /// How many posts are part of the answer.
+    pub answer_posts: usize,
+    /// How many outcomes were told.
+    pub outcomes: usize,
+    /// Whether the reader watches it.
+    pub watched: bool,
+    /// Whether the reader muted it.
+    pub muted: bool,
+    /// Until when the reader snoozed it; may be past.
+    pub snoozed_until: Option<String>,
     /// How many posts are here and not withdrawn, the first included.
     pub posts: usize,
     /// How many of them the reader has not read.
@@ -91,6 +103,22 @@ pub struct SummaryShape {
     pub original_author: Option<String>,
     /// Tags.
     pub tags: Vec<String>,
+    /// By when an ask is needed.
+    pub need_by: Option<String>,
+    /// Who says to be working on it.
+    pub workers: Vec<Person>,
+    /// Posts of others than the asker; none for a note.
+    pub replies: Option<u64>,
+    /// How many posts are part of the answer.
+    pub answer_posts: u64,
+    /// How many outcomes were told.
+    pub outcomes: u64,
+    /// Whether the reader watches it.
+    pub watched: bool,
+    /// Whether the reader muted it.
+    pub muted: bool,
+    /// Until when the reader snoozed it; may be past.
+    pub snoozed_until: Option<String>,
     /// How many posts are here and not withdrawn, the first included.
     pub posts: u64,
     /// How many of them the reader has not read.
@@ -107,6 +135,7 @@ impl SummaryShape {
     /// A thread out of a list.
     #[must_use]
     pub fn of(thread: &ThreadSummary, people: &People) -> Self {
+        let ask = thread.ask.clone().unwrap_or_default();
         Self {
             id: thread.root.full(),
             short: thread.root.short(),
@@ -116,6 +145,14 @@ impl SummaryShape {
             author: people.person(&thread.author),
             original_author: thread.origin.clone(),
             tags: thread.tags.clone(),
+            need_by: ask.need_by_ms.and_then(millis),
+            workers: ask.workers.iter().map(|m| people.person(m)).collect(),
+            replies: (thread.kind == ThreadKind::Ask).then_some(ask.replies),
+            answer_posts: ask.parts,
+            outcomes: ask.outcomes,
+            watched: thread.stance.watch == Watch::Watched,
+            muted: thread.stance.watch == Watch::Muted,
+            snoozed_until: thread.stance.snoozed_until.and_then(millis),
             posts: thread.posts,
             unread: thread.unread,
             started: millis(thread.started_ms),
@@ -268,6 +305,12 @@ pub fn thread(reading: &Reading<'_>) -> ThreadShape {
         need_by: ask.and_then(|a| a.need_by).and_then(millis),
         tried: ask.and_then(|a| a.tried.clone()),
         helps: ask.map(|a| a.helps.iter().copied().map(help_word).collect()).unwrap_or_default(),
+        workers: reading.workers.iter().map(|m| people.person(m)).collect(),
+        answer_posts: reading.parts(),
+        outcomes: reading.outcomes(),
+        watched: reading.stance.watch == Watch::Watched,
+        muted: reading.stance.watch == Watch::Muted,
+        snoozed_until: reading.stance.snoozed_until.and_then(millis),
         posts: reading.posts(),
         unread: reading.unread.len(),
         last_activity: millis(thread.last_activity),

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::Origin;
 use lanai_crdt::thread::{PostKind, PostText, PostView, Thread, ThreadKind};
+use lanai_node::store::{Stance, Watch};
 
 use super::Reading;
 use super::shape::help_word;
@@ -52,7 +53,7 @@ pub fn heading(ui: &mut Ui, reading: &Reading<'_>) -> Result<(), CliError> {
     ui.line(title)?;
     let mut about = Text::new();
     if thread.kind == ThreadKind::Ask {
-        about = about.then(state(thread)).with(Style::Dim, " · ");
+        about = about.then(state(reading)).with(Style::Dim, " · ");
     }
     let posts = reading.posts();
     about =
@@ -65,13 +66,51 @@ pub fn heading(ui: &mut Ui, reading: &Reading<'_>) -> Result<(), CliError> {
     for tag in &thread.tags {
         about = about.plain(" ").with(Style::Tag, format!("#{tag}"));
     }
+    let stance = stance_words(reading.stance, reading.now_ms);
+    if !stance.is_empty() {
+        about = about.with(Style::Dim, format!(" · {stance}"));
+    }
     ui.line(about)
 }
 
-/// The state of an ask in its colour.
+/// The state of an ask, by whom it is worked, and what there is of an answer and an outcome.
+fn state(reading: &Reading<'_>) -> Text {
+    use lanai_crdt::payload::ThreadState;
+    let thread = reading.thread;
+    let mut state = state_word(thread.state);
+    if thread.state == ThreadState::Working {
+        for (place, worker) in reading.workers.iter().enumerate() {
+            let before = if place == 0 { ", by " } else { " and " };
+            state = state.plain(before).then(reading.people.shown_to_me(worker));
+        }
+    }
+    match (reading.parts(), thread.state) {
+        (0, ThreadState::Answered) => state.push(Style::Dim, ", no post marked"),
+        (0, _) => {}
+        (1, _) => state.push(Style::Good, ", 1 post is part of the answer"),
+        (n, _) => state.push(Style::Good, format!(", {n} posts are part of the answer")),
+    }
+    match (reading.outcomes(), thread.state) {
+        (0, ThreadState::Closed) => state.push(Style::Dim, ", without an outcome"),
+        (0, _) => {}
+        (_, _) => state.push(Style::Good, ", with an outcome"),
+    }
+    state
+}
+
+/// What the reader wants to hear of a thread, as a few words; nothing for an ordinary one.
 #[must_use]
-pub fn state(thread: &Thread) -> Text {
-    state_word(thread.state)
+pub fn stance_words(stance: Stance, now_ms: u64) -> String {
+    let mut words = Vec::new();
+    match stance.watch {
+        Watch::Normal => {}
+        Watch::Watched => words.push("watched".to_owned()),
+        Watch::Muted => words.push("muted".to_owned()),
+    }
+    if let Some(until) = stance.snoozed_until.filter(|until| *until > now_ms) {
+        words.push(format!("snoozed until {}", time::moment(time::seconds(until))));
+    }
+    words.join(", ")
 }
 
 /// A state in its colour.

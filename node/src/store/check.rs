@@ -304,6 +304,7 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
         [n],
     )?;
     for table in [
+        "reads",
         "payloads",
         "missing_payloads",
         "past_waits",

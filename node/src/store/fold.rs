@@ -184,7 +184,7 @@ impl Ctx<'_> {
         let thread = declared_thread(&id, header);
         match &body {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
-            Body::Profile(_) | Body::Community(_) => {
+            Body::Profile(_) | Body::Community(_) | Body::Tend(_) => {
                 self.conn
                     .prepare_cached(
                         "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
@@ -312,6 +312,7 @@ impl Ctx<'_> {
             let t = self.thread(&thread.root)?;
             shown.insert(t);
             self.save_summary(group, t, thread)?;
+            self.save_ask(t, thread, &numbers, &entries)?;
             self.post_rows(t, thread, &numbers, &mut rows, &mut texts)?;
             touched.push(thread.root);
         }
@@ -497,8 +498,9 @@ impl Ctx<'_> {
             }
             self.conn
                 .prepare_cached(
-                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
+                     unread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                     NOT EXISTS (SELECT 1 FROM reads r WHERE r.n = ?2))",
                 )?
                 .execute((
                     doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,
@@ -589,7 +591,7 @@ pub(super) fn load_root(
     Ok(member.zip(body.ok()))
 }
 
-/// Profiles or community entries that count, of one member or of all.
+/// Profiles, community entries or terms that count, of one member or of all.
 pub(super) fn load_specials(
     conn: &Connection,
     community: &CommunityId,

@@ -11,7 +11,8 @@
 //! | `append`, `keys`, `token` | own entries, epoch keys, which log to continue |
 //! | `ingest` | entries of others: known? authentic? enrolled? |
 //! | `fold` | threads, posts, people, full text |
-//! | `read`, `search`, `inbox` | what people look at |
+//! | `read`, `search` | what people look at |
+//! | `attention` | what is new and for whom: inbox, read marks, topics, asks that need somebody |
 //! | `sync_reads` | what synchronisation needs |
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
 //! | `local` | address book, settings, notices |
@@ -39,11 +40,11 @@ use lanai_crdt::seal::SealError;
 
 mod acts;
 mod append;
+mod attention;
 mod backup;
 mod check;
 mod connection;
 mod fold;
-mod inbox;
 mod ingest;
 mod keys;
 mod local;
@@ -62,10 +63,14 @@ mod write;
 mod tests;
 
 pub use append::{Author, Founding, NewEntry, NewRef};
+pub use attention::{
+    About, AskFacts, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, MyTopic, Need,
+    Needs, Newcomer, Outcome, OutcomeDelays, Rank, Stance, Tending, TopicSource, TopicSummary,
+    Watch, WhyDue, mentions, own_handles,
+};
 pub use backup::Restored;
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
-pub use inbox::{Inbox, InboxPost, InboxThread};
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};

@@ -15,6 +15,7 @@ use lanai_crdt::thread::{TalkEntry, Thread, ThreadKind, fold_threads, origin_key
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::attention::{AskFacts, Stance, ask_facts, stance_of, workers_of};
 use super::fold::{
     load_group, load_specials, message_number, open_body, thread_state_from, thread_state_number,
     todo_count,
@@ -70,6 +71,10 @@ pub struct ThreadSummary {
     pub active_ms: u64,
     /// Tags.
     pub tags: Vec<String>,
+    /// What is known of an ask, and of a note with outcomes.
+    pub ask: Option<AskFacts>,
+    /// What this reader wants to hear of it.
+    pub stance: Stance,
 }
 
 /// One thread, whole.
@@ -79,6 +84,10 @@ pub struct ThreadView {
     pub thread: Thread,
     /// Posts of others that were not read.
     pub unread: BTreeSet<EntryId>,
+    /// Who says to be working on the ask, while it is being worked.
+    pub workers: Vec<MemberId>,
+    /// What this reader wants to hear of it.
+    pub stance: Stance,
     /// Names of the members who occur in it.
     pub names: BTreeMap<MemberId, String>,
     /// Entries that belong to it and whose payload is not here yet.
@@ -201,8 +210,8 @@ pub struct Stats {
 
 const SUMMARY_COLUMNS: &str = "t.id, t.kind, t.title, t.state, m.id, p.name, o.name, t.posts, \
      t.started, t.active, t.t, \
-     (SELECT count(*) FROM posts x WHERE x.grp = t.grp AND x.t = t.t AND x.origin IS NULL \
-      AND x.author <> ?1 AND x.n > coalesce((SELECT r.n FROM read_marks r WHERE r.grp = t.grp), 0))";
+     (SELECT count(*) FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.origin IS NULL \
+      AND x.author <> ?1)";
 
 const SUMMARY_JOINS: &str = "JOIN members m ON m.m = t.author LEFT JOIN people p ON p.m = t.author \
      LEFT JOIN names o ON o.a = t.origin";
@@ -223,6 +232,8 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<(i64, ThreadSummary)> {
             active_ms: row.get::<_, i64>(9)?.unsigned_abs(),
             unread: row.get::<_, i64>(11)?.unsigned_abs(),
             tags: Vec::new(),
+            ask: None,
+            stance: Stance::default(),
         },
     ))
 }
@@ -255,25 +266,35 @@ pub(super) fn list_threads(
     values: Vec<Value>,
     limit: usize,
 ) -> Result<Vec<ThreadSummary>, StoreError> {
+    let numbered = list_numbered(conn, conditions, values, limit)?;
+    Ok(numbered.into_iter().map(|(_, summary)| summary).collect())
+}
+
+/// As [`list_threads`], each thread with its number.
+pub(super) fn list_numbered(
+    conn: &Connection,
+    conditions: &str,
+    values: Vec<Value>,
+    limit: usize,
+) -> Result<Vec<(i64, ThreadSummary)>, StoreError> {
     let limit = if limit == 0 { String::new() } else { format!(" LIMIT {limit}") };
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {SUMMARY_COLUMNS} FROM threads t {SUMMARY_JOINS}
          WHERE t.hash IS NOT NULL{conditions} ORDER BY t.active DESC, t.id{limit}"
     ))?;
-    let found: Vec<(i64, ThreadSummary)> =
+    let mut found: Vec<(i64, ThreadSummary)> =
         statement.query_map(params_from_iter(values), read_summary)?.collect::<Result<_, _>>()?;
-    let mut out = Vec::with_capacity(found.len());
-    for (t, mut summary) in found {
-        summary.tags = tags_of(conn, t)?;
-        out.push(summary);
+    for (t, summary) in &mut found {
+        summary.tags = tags_of(conn, *t)?;
+        summary.ask = ask_facts(conn, *t)?;
+        summary.stance = stance_of(conn, *t)?;
     }
-    Ok(out)
+    Ok(found)
 }
 
 /// A condition for "something in the thread was not read".
-pub(super) const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.grp = t.grp \
-     AND x.t = t.t AND x.origin IS NULL AND x.author <> ?1 AND x.n > \
-     coalesce((SELECT r.n FROM read_marks r WHERE r.grp = t.grp), 0))";
+const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.unread = 1 \
+     AND x.origin IS NULL AND x.author <> ?1)";
 
 /// The group of the thread that an entry belongs to: as its root, an alias, or an entry in it. What
 /// the entry itself says goes first: others can name anything as a thread.
@@ -352,7 +373,6 @@ impl Store {
             let Some(group) = group_of(conn, id)? else { return Ok(None) };
             let keys = Keyring::load(conn)?;
             let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
-            let numbers: HashMap<EntryId, N> = loaded.iter().map(|(n, e)| (e.id, *n)).collect();
             let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
             let threads = fold_threads(&entries);
             let holds = |t: &Thread| {
@@ -364,7 +384,11 @@ impl Store {
             // An edit or a mark is in no post's place; it is in the one live thread of its group.
             let at = at.or_else(|| threads.iter().position(|t| !t.title.is_empty())).unwrap_or(0);
             let Some(thread) = threads.into_iter().nth(at) else { return Ok(None) };
-            self.view(conn, group, thread, &numbers).map(Some)
+            let workers = match thread.state {
+                ThreadState::Working => workers_of(&entries, &thread),
+                _ => Vec::new(),
+            };
+            self.view(conn, group, thread, workers).map(Some)
         })
     }
 
@@ -373,21 +397,24 @@ impl Store {
         conn: &Connection,
         group: i64,
         thread: Thread,
-        numbers: &HashMap<EntryId, N>,
+        workers: Vec<MemberId>,
     ) -> Result<ThreadView, StoreError> {
-        let own = self.inner.rosters.get(conn)?.roster().standing(&self.inner.own);
-        let own = own.map(|s| s.member);
-        let mark: i64 = conn
-            .prepare_cached("SELECT n FROM read_marks WHERE grp = ?1")?
-            .query_row([group], |r| r.get(0))
-            .optional()?
-            .unwrap_or(0);
-        let is_new = |p: &&lanai_crdt::thread::PostView| {
-            let first = std::iter::once(&p.id).chain(&p.aliases).filter_map(|i| numbers.get(i));
-            Some(p.author) != own && p.origin.is_none() && first.min().is_some_and(|n| *n > mark)
-        };
-        let unread = thread.posts.iter().filter(is_new).map(|p| p.id).collect();
+        let own = own_number(conn, self)?;
+        let new: BTreeSet<EntryId> = conn
+            .prepare_cached(
+                "SELECT e.id FROM posts x JOIN entries e ON e.n = x.n WHERE x.grp = ?1
+                 AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?2",
+            )?
+            .query_map((group, own), |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
+            .collect::<Result<_, _>>()?;
+        let unread = thread.posts.iter().map(|p| p.id).filter(|id| new.contains(id)).collect();
+        let t: Option<i64> = conn
+            .prepare_cached("SELECT t FROM threads WHERE id = ?1")?
+            .query_row([thread.root.as_bytes()], |r| r.get(0))
+            .optional()?;
+        let stance = t.map_or_else(|| Ok(Stance::default()), |t| stance_of(conn, t))?;
         let mut members: BTreeSet<MemberId> = BTreeSet::from([thread.author]);
+        members.extend(&workers);
         for post in &thread.posts {
             members.insert(post.author);
             members.extend(post.edits.iter().map(|e| e.author));
@@ -411,7 +438,7 @@ impl Store {
             "SELECT count(*) FROM threads t JOIN thread_entries x ON x.t = t.t
              JOIN entries e ON e.n = x.n WHERE t.grp = ?1 AND e.state = 1",
         )?;
-        Ok(ThreadView { thread, unread, names, missing, locked })
+        Ok(ThreadView { thread, unread, workers, stance, names, missing, locked })
     }
 
     /// Folds the entries of one thread that wait to be folded.

@@ -8,7 +8,8 @@
 //! | `payloads` | sealed blobs by entry | truth, purgeable |
 //! | `waiting` | authentic entries of devices that nobody enrolled yet | truth, capped |
 //! | `epoch_keys` | keys of the epochs this device can open | truth |
-//! | `peers`, `notices`, `read_marks` | address book, things to tell the user, what was read | local truth |
+//! | `peers`, `notices` | address book, things to tell the user | local truth |
+//! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
 //! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
 //! | `log_heads`, `missing_payloads` | what digests and wants are made of | derived at insertion |
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
@@ -16,6 +17,7 @@
 //! | `threads`, `thread_entries`, `thread_tags`, `posts`, `fts` | threads, posts, full text | view |
 //! | `page_entries`, `page_todo`, `pages` | shared texts, folded from weaves | view |
 //! | `forked_logs` | logs whose history must be followed entry by entry | derived at insertion |
+//! | `asks`, `ask_workers` | what an ask says beside its thread | view |
 //! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
 //!
 //! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
@@ -39,7 +41,7 @@ pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
 pub(super) type Migration = &'static str;
 
 /// All steps; the version of a store is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] = &[V1];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, super::attention::MIGRATION];
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -214,6 +216,8 @@ UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NU
 DELETE FROM thread_tags;
 DELETE FROM page_todo;
 DELETE FROM pages;
+DELETE FROM asks;
+DELETE FROM ask_workers;
 DELETE FROM posts;
 DELETE FROM names;
 INSERT INTO fts(fts) VALUES ('delete-all');

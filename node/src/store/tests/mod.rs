@@ -13,6 +13,7 @@ use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
 
 use super::*;
 
+mod attention;
 mod damage;
 mod exchange;
 mod local;
