@@ -154,7 +154,7 @@ fn lasting(text: &str, ids: &Ids) -> String {
                     continue;
                 }
             }
-            if let Some(len) = ago_at(rest) {
+            if let Some(len) = ago_at(rest).or_else(|| day_at(rest)) {
                 out.push_str(ANY);
                 rest = &rest[len..];
                 continue;
@@ -175,6 +175,13 @@ fn ago_at(text: &str) -> Option<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit = [" s ago", " min ago", " h ago"].into_iter().find(|u| text[digits..].starts_with(u));
     unit.filter(|_| digits > 0).map(|u| digits + u.len())
+}
+
+/// Length of a `2026-03-06` at the beginning of a text.
+fn day_at(text: &str) -> Option<usize> {
+    let shape = text.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b });
+    let len = "0000-00-00".len();
+    shape.take(len).eq(*b"0000-00-00").then_some(len)
 }
 
 /// Whether a line matches; notes the ids if it does.
