@@ -1,7 +1,7 @@
 //! `lanai edit`: new text for a post of one's own.
 
 use lanai_crdt::payload::{Body, Edit};
-use lanai_crdt::thread::PostText;
+use lanai_crdt::thread::{PostKind, PostText, ThreadKind};
 
 use super::{Context, publish};
 use crate::app::App;
@@ -17,6 +17,11 @@ pub(super) fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliErr
     let app = App::open(context)?;
     let people = app.people()?;
     let spot = app.find_post(&args.id)?;
+    if spot.post().kind == PostKind::Root && spot.thread().kind == ThreadKind::Ask {
+        let short = spot.thread().root.short();
+        return Err(CliError::failed("question-page", "a question is refined on its page")
+            .hint(format!("lanai page edit {short} --question")));
+    }
     let probe = Body::Edit(Edit { text: String::new() });
     // Refused before somebody writes a long text for nothing.
     app.about(&spot, &people, probe)?;

@@ -396,9 +396,12 @@ impl Store {
         &self,
         conn: &Connection,
         group: i64,
-        thread: Thread,
+        mut thread: Thread,
         workers: Vec<MemberId>,
     ) -> Result<ThreadView, StoreError> {
+        if let Some(title) = self.question_title(conn, &thread)? {
+            thread.title = title;
+        }
         let own = own_number(conn, self)?;
         let new: BTreeSet<EntryId> = conn
             .prepare_cached(

@@ -57,13 +57,13 @@ fn about(people: &People, view: &PageView, now: i64) -> Text {
             PageKind::Answer => Text::styled(Style::Dim, "nobody wrote to it yet"),
         };
     }
-    let changes =
-        if view.weaves == 1 { "change".into() } else { format!("changes ({})", view.weaves) };
     let mut line = Text::styled(Style::Dim, "by ").then(writers(people, view));
-    line.push(Style::Dim, format!(" · last {changes} "));
-    if let Some(latest) = view.latest_ms {
-        line.push(Style::Dim, time::ago(time::seconds(latest), now));
-    }
+    let latest = view.latest_ms.map(|ms| time::ago(time::seconds(ms), now)).unwrap_or_default();
+    let changes = match view.weaves {
+        1 => format!(" · changed {latest}"),
+        n => format!(" · {n} changes, the last {latest}"),
+    };
+    line.push(Style::Dim, changes);
     line
 }
 

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::page::{self, LogEntry};
 use lanai_crdt::payload::PageKind;
+use lanai_crdt::thread::{Thread, ThreadKind};
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use weave::{PageEdit, PageError};
@@ -240,6 +241,25 @@ impl Store {
         let Some(t) = thread_number(conn, thread)? else { return Ok(None) };
         let keys = Keyring::load(conn)?;
         fold::whole_page(conn, &self.inner.community, &keys, t, kind)
+    }
+
+    /// The title of an ask whose question somebody changed.
+    pub(super) fn question_title(
+        &self,
+        conn: &Connection,
+        thread: &Thread,
+    ) -> Result<Option<String>, StoreError> {
+        if thread.kind != ThreadKind::Ask || thread.title.is_empty() {
+            return Ok(None);
+        }
+        let title: Option<Option<String>> = conn
+            .prepare_cached(
+                "SELECT p.title FROM threads x JOIN pages p ON p.t = x.t
+                 WHERE x.id = ?1 AND p.kind = 0",
+            )?
+            .query_row([thread.root.as_bytes()], |r| r.get(0))
+            .optional()?;
+        Ok(title.flatten().filter(|t| !t.is_empty()))
     }
 
     /// The hashes of all pages that somebody wrote to.
