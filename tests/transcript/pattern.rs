@@ -13,8 +13,9 @@ pub(crate) type Ids = BTreeMap<String, String>;
 
 const ANY_LINES: &str = "...";
 const ANY: &str = "[..]";
-/// Letters and digits in a short id, and in a whole one.
+/// Letters and digits in a short id, in one that a text cites, and in a whole one.
 const SHORT_ID: usize = 8;
+const CITED_ID: usize = 16;
 const WHOLE_ID: usize = 52;
 
 /// How one line of the expected output or of the actual one is accounted for.
@@ -243,8 +244,8 @@ fn id_at(text: &str) -> Option<&str> {
     let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends = |len: usize| !text[len..].starts_with(|c: char| c.is_alphanumeric());
     let run = text.bytes().take_while(|b| letter(b)).count();
-    if run == WHOLE_ID {
-        return Some(&text[..WHOLE_ID]);
+    if run == WHOLE_ID || run == CITED_ID {
+        return Some(&text[..run]);
     }
     let half = SHORT_ID / 2;
     let second = text[run..].strip_prefix('-')?;
