@@ -133,7 +133,10 @@ impl Story<'_> {
         tags: &[&str],
         by: Option<i64>,
     ) -> Result<EntryId> {
-        let need_by = by.map(|days| real_now().saturating_add_signed(days * DAY.cast_signed()));
+        // As `lanai ask --by DATE` has it: to the end of that day.
+        let end = |ms: u64| ms - ms % DAY + DAY - 1000;
+        let need_by =
+            by.map(|days| end(real_now().saturating_add_signed(days * DAY.cast_signed())));
         let ask = Ask {
             title: title.into(),
             situation: text.into(),

@@ -10,7 +10,7 @@ mod people;
 use std::time::Duration;
 
 use lanai_crdt::id::{EntryId, MemberId};
-use lanai_crdt::payload::{Body, Mark, Profile, Role, ThreadState};
+use lanai_crdt::payload::{Body, Mark, Profile, Role, ThreadAct, ThreadOp, ThreadState};
 use lanai_crdt::people::fold_people;
 use lanai_crdt::thread::{RefsError, refs_for};
 use lanai_node::control::{Client, Request};
@@ -234,8 +234,23 @@ impl App {
     ///
     /// Refused, where it is not ours to say.
     pub fn about(&self, spot: &Spot, people: &People, body: Body) -> Result<NewEntry, CliError> {
+        self.act_on(spot, people, &spot.post().id, body)
+    }
+
+    /// As [`about`](Self::about), about another post of the thread; an act of a lead.
+    ///
+    /// # Errors
+    ///
+    /// Refused, where it is not ours to say.
+    pub fn act_on(
+        &self,
+        spot: &Spot,
+        people: &People,
+        on: &EntryId,
+        body: Body,
+    ) -> Result<NewEntry, CliError> {
         let post = spot.post();
-        let refs = self.refs(spot, &post.id, &body).map_err(|error| match error {
+        let refs = self.refs(spot, on, &body).map_err(|error| match error {
             Refused::Store(error) => error.into(),
             Refused::NoMember(error) => error,
             Refused::Rule(RefsError::NotOwn) => {
@@ -252,6 +267,22 @@ impl App {
             }
             Refused::Rule(RefsError::NotHere) => {
                 CliError::not_found(RefsError::NotHere.to_string())
+            }
+            Refused::Rule(RefsError::NotLead) => CliError::refused(RefsError::NotLead.to_string())
+                .hint("`lanai member list` says who they are"),
+            Refused::Rule(RefsError::QuestionPage) => {
+                let root = spot.thread().root.short();
+                CliError::failed("question-page", RefsError::QuestionPage.to_string())
+                    .hint(format!("change it with `lanai page edit {root} --question`"))
+            }
+            Refused::Rule(RefsError::NotMoved) => {
+                let root = spot.thread().root.short();
+                CliError::failed("not-moved", RefsError::NotMoved.to_string())
+                    .hint(format!("`lanai thread log {root}` says what was done"))
+            }
+            Refused::Rule(error @ (RefsError::IsThread | RefsError::Loop)) => {
+                CliError::failed("senseless", error.to_string())
+                    .hint("name another post; `lanai read` shows their ids")
             }
             Refused::Rule(error) => CliError::failed("senseless", error.to_string()),
         })?;
@@ -277,7 +308,10 @@ impl App {
         let me = self.me().map_err(Refused::NoMember)?;
         let standing = self.store.roster()?.standing(&self.store.own_device());
         let role = standing.map_or(Role::Member, |standing| standing.role);
-        let entries = self.store.thread_entries(&spot.thread().root)?;
+        let mut entries = self.store.thread_entries(&spot.thread().root)?;
+        if let Body::ThreadOp(ThreadOp { act: ThreadAct::Under(to, _), .. }) = body {
+            entries.extend(self.store.thread_entries(&EntryId::new(**to))?);
+        }
         refs_for(&entries, &me, role, target, body).map_err(Refused::Rule)
     }
 

@@ -7,6 +7,7 @@
 mod attention;
 mod community;
 mod content;
+mod lead;
 mod machine;
 mod page;
 mod value;
@@ -26,6 +27,10 @@ pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
     NoteArgs, ReactArgs, ReadArgs, ReplyArgs, SearchArgs, TextArgs, ThreadState, ThreadsArgs,
     WithdrawArgs,
+};
+pub use lead::{
+    BackArgs, HideArgs, LogArgs as ThreadLogArgs, MergeArgs, MoveArgs, RetitleArgs, SplitArgs,
+    SwitchArgs, TagArgs, ThreadCommand, UnhideArgs,
 };
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
@@ -161,6 +166,15 @@ pub enum Command {
     Who(WhoArgs),
     /// Show a member's profile, or change your own
     Profile(ProfileArgs),
+
+    // Order.
+    /// Split, merge, move, retitle, pin, feature and tag threads
+    #[command(subcommand)]
+    Thread(ThreadCommand),
+    /// Fold a post away, for a reason
+    Hide(HideArgs),
+    /// Show a post again that was folded away
+    Unhide(UnhideArgs),
 
     // Community.
     /// Make an identity and a community, without starting a node

@@ -42,6 +42,9 @@ mod store;
 mod sync;
 #[cfg(test)]
 mod talk_tests;
+mod thread;
+#[cfg(test)]
+mod thread_tests;
 mod threads;
 mod ticket;
 mod topic;
@@ -132,6 +135,10 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Search(args) => search::run(context, args),
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),
+
+        Command::Thread(command) => thread::run(context, command),
+        Command::Hide(args) => thread::hide(context, args),
+        Command::Unhide(args) => thread::unhide(context, args),
 
         Command::Import(command) => import::run(context, command),
         Command::Export(args) => export::run(context, args),

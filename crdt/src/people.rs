@@ -3,15 +3,28 @@
 //! 1. A profile says who its author is; nobody writes another member's.
 //! 2. Profiles of one member supersede each other: current is the one that no other supersedes;
 //!    several: the greatest (supersede depth, id). The others stay in the history.
-//! 3. The community's name and charter are set by stewards, and supersede each other likewise.
+//! 3. A member volunteers to tend topics, each until some time. For each topic, whatever its case, these
+//!    supersede each other; a time of zero ends it. It gives no power.
+//! 4. The community's name and charter are set by stewards, and supersede each other likewise.
 
 use std::collections::BTreeMap;
 
 use crate::id::{EntryId, MemberId};
 use crate::limits::MAX_REFS;
-use crate::payload::{Body, Community, Profile, Role};
+use crate::payload::{Body, Community, Profile, Role, Tend};
 use crate::thread::TalkEntry;
 use crate::thread::supersede;
+
+/// A topic that a member tends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TendView {
+    /// The topic, as it was written.
+    pub topic: String,
+    /// Until when, Unix milliseconds. It may have passed: time decides nothing here.
+    pub until: u64,
+    /// The entry that it comes from.
+    pub entry: EntryId,
+}
 
 /// Who a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +39,8 @@ pub struct PersonView {
     pub history: Vec<EntryId>,
     /// What the member's next profile supersedes: its refs.
     pub heads: Vec<EntryId>,
+    /// Topics that the member tends, by topic.
+    pub tends: Vec<TendView>,
 }
 
 /// What a community calls itself.
@@ -45,7 +60,48 @@ pub struct CommunityView {
     pub heads: Vec<EntryId>,
 }
 
-/// Folds profiles. Entries that count, in any order; other kinds and duplicates do no harm.
+/// Folds what members tend, by topic. Entries that count, in any order; other kinds and duplicates do no
+/// harm. What was ended is not in it.
+pub fn fold_tends(entries: &[TalkEntry]) -> BTreeMap<MemberId, Vec<TendView>> {
+    let mut tends: BTreeMap<MemberId, Vec<TendView>> = BTreeMap::new();
+    for ((member, _), list) in tend_lines(entries) {
+        let Some(Found { entry, value, .. }) = current::<Tend>(list) else { continue };
+        if value.until > 0 {
+            let (topic, until) = (value.topic.clone(), value.until);
+            tends.entry(member).or_default().push(TendView { topic, until, entry: entry.id });
+        }
+    }
+    tends
+}
+
+/// What a member's next entry about tending this topic supersedes: its refs.
+pub fn tend_heads(entries: &[TalkEntry], member: &MemberId, topic: &str) -> Vec<EntryId> {
+    let mut lines = tend_lines(entries);
+    let line = lines.remove(&(*member, topic_key(topic)));
+    line.and_then(current::<Tend>).map(|found| found.heads).unwrap_or_default()
+}
+
+type TendLines<'a> = BTreeMap<(MemberId, String), Vec<(&'a TalkEntry, &'a Tend)>>;
+
+/// A topic as it is compared: without spaces around it and signs before it, in lower case.
+pub fn topic_key(topic: &str) -> String {
+    topic.trim().trim_start_matches('#').to_lowercase()
+}
+
+/// By member and topic.
+fn tend_lines(entries: &[TalkEntry]) -> TendLines<'_> {
+    let mut lines = TendLines::new();
+    for entry in entries {
+        if let Body::Tend(tend) = &entry.body {
+            let key = (entry.member, topic_key(&tend.topic));
+            lines.entry(key).or_default().push((entry, tend));
+        }
+    }
+    lines
+}
+
+/// Folds profiles, and what those who have one tend. Entries that count, in any order; other kinds and
+/// duplicates do no harm.
 pub fn fold_people(entries: &[TalkEntry]) -> BTreeMap<MemberId, PersonView> {
     let mut by_member: BTreeMap<MemberId, Vec<(&TalkEntry, &Profile)>> = BTreeMap::new();
     for entry in entries {
@@ -53,12 +109,14 @@ pub fn fold_people(entries: &[TalkEntry]) -> BTreeMap<MemberId, PersonView> {
             by_member.entry(entry.member).or_default().push((entry, profile));
         }
     }
-    let person = |(member, list): (MemberId, Vec<_>)| {
+    let mut tends = fold_tends(entries);
+    let mut person = |(member, list): (MemberId, Vec<_>)| {
         let Found { entry, value, history, heads } = current::<Profile>(list)?;
         let (name, profile) = (value.name.clone(), value.clone());
-        Some((member, PersonView { name, profile, entry: entry.id, history, heads }))
+        let tends = tends.remove(&member).unwrap_or_default();
+        Some((member, PersonView { name, profile, entry: entry.id, history, heads, tends }))
     };
-    by_member.into_iter().filter_map(person).collect()
+    by_member.into_iter().filter_map(&mut person).collect()
 }
 
 /// Folds the community's name and charter. `None` until a steward has set them.
@@ -136,6 +194,37 @@ mod tests {
         let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();
         again.extend(all);
         assert_eq!(fold_people(&again), people);
+    }
+
+    #[test]
+    fn members_tend_topics_until_they_end_it() {
+        let tend = |n, by, refs: &[u8], topic: &str, until| {
+            entry(n, by, Role::Member, refs, Body::Tend(Tend { topic: topic.into(), until }))
+        };
+        let mut all = vec![
+            tend(9, 1, &[], "Convoy", 50),
+            tend(3, 1, &[9], "#convoy", 70),
+            tend(5, 1, &[], "radio", 10),
+            tend(4, 2, &[9, 3], "convoy", 0),
+            profile(2, 1, &[], "Ana"),
+        ];
+        let of = |all: &[TalkEntry], by: u8| -> Vec<(String, u64)> {
+            let mut tends = fold_tends(all);
+            let own = tends.remove(&MemberId::new([by; 32])).unwrap_or_default();
+            own.into_iter().map(|t| (t.topic, t.until)).collect()
+        };
+        assert_eq!(of(&all, 1), [("#convoy".to_string(), 70), ("radio".to_string(), 10)]);
+        assert_eq!(of(&all, 2), []);
+        let ana = MemberId::new([1; 32]);
+        assert_eq!(tend_heads(&all, &ana, "CONVOY"), [id(3)]);
+        assert_eq!(tend_heads(&all, &ana, "other"), []);
+        let before = fold_tends(&all);
+        assert_eq!(fold_people(&all)[&ana].tends, before[&ana]);
+        let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();
+        again.extend(all.clone());
+        assert_eq!(fold_tends(&again), before);
+        all.push(tend(1, 1, &[3], "convoy", 0));
+        assert_eq!(of(&all, 1), [("radio".to_string(), 10)]);
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub fn state_hash(
             d.maybe(field.as_deref(), |d, t| d.bytes(t.as_bytes()));
         }
         history(&mut d, person.entry, &person.history);
+        d.length(person.tends.len());
+        for tend in &person.tends {
+            d.bytes(tend.topic.as_bytes());
+            d.number(tend.until);
+            d.id(tend.entry.as_bytes());
+        }
     }
     d.length(threads.len());
     for (root, hash) in &threads {
@@ -68,12 +74,15 @@ fn history(d: &mut Digest, current: EntryId, all: &[EntryId]) {
 mod tests {
     use super::*;
     use crate::payload::Profile;
+    use crate::people::TendView;
 
     fn person(name: &str, reach: Option<&str>) -> PersonView {
         let reach = reach.map(str::to_string);
         let profile = Profile { name: name.into(), reach, ..Profile::default() };
         let entry = EntryId::new([8; 32]);
-        PersonView { name: name.into(), profile, entry, history: vec![entry], heads: vec![entry] }
+        let tends = vec![TendView { topic: "radio".into(), until: 7, entry }];
+        let (history, heads) = (vec![entry], vec![entry]);
+        PersonView { name: name.into(), profile, entry, history, heads, tends }
     }
 
     fn named(name: &str) -> CommunityView {
@@ -120,6 +129,6 @@ mod tests {
         let threads = [(EntryId::new([1; 32]), [2; 32])];
         let pages = [(EntryId::new([1; 32]), PageKind::Answer, [6; 32])];
         let hash = state_hash([7; 32], threads, pages, &people, Some(&named("porch")));
-        assert_eq!(crate::id::base32(&hash)[..16], *"4wstcne74fee8y8f");
+        assert_eq!(crate::id::base32(&hash)[..16], *"mbnevafts71hj8ja");
     }
 }

@@ -129,6 +129,9 @@ pub struct ReadArgs {
     /// Show earlier versions of posts that were edited
     #[arg(long)]
     pub history: bool,
+    /// Show posts that a lead folded away, too
+    #[arg(long)]
+    pub hidden: bool,
     /// Only what you have not read
     #[arg(short, long)]
     pub unread: bool,

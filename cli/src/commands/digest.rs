@@ -5,7 +5,7 @@
 //! more with more items a turn, until the words that can be read in the time are used up. What does
 //! not fit is counted, with the command that shows it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use lanai_crdt::text::clean_line;
 use lanai_node::store::{Inbox, InboxThread, Need, Newcomer, Outcome, Person as Member, Rank};
@@ -224,6 +224,21 @@ fn gather(context: &Context, app: &App, since_ms: u64) -> Result<Vec<Section>, C
         command: "lanai threads --state closed".into(),
     };
 
+    let featured = app.store().featured_since(since_ms)?.into_iter().map(|thread| Item {
+        id: thread.root.full(),
+        short: thread.root.short(),
+        note: format!("by {}", threads::author(&thread, &people).to_plain()),
+        title: thread.title,
+        quotes: Vec::new(),
+    });
+    let featured = Section {
+        heading: "Featured by leads",
+        weight: 2,
+        items: featured.collect(),
+        beyond: 0,
+        command: "lanai threads".into(),
+    };
+
     let members = app.store().people()?;
     let new = app.store().newcomers_since(since_ms)?;
     let newcomers = Section {
@@ -233,7 +248,33 @@ fn gather(context: &Context, app: &App, since_ms: u64) -> Result<Vec<Section>, C
         beyond: 0,
         command: "lanai who".into(),
     };
-    Ok(vec![for_me, due, asks, topics, outcomes, watched, newcomers, rest])
+    let mut sections =
+        vec![for_me, due, asks, outcomes, featured, topics, watched, newcomers, rest];
+    once_each(&mut sections);
+    Ok(sections)
+}
+
+/// Leaves each thread in the first section that has it. What the others say of it and quote from it goes
+/// along, where the first says or quotes nothing.
+fn once_each(sections: &mut [Section]) {
+    let mut later: Vec<Item> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for section in sections.iter_mut() {
+        let (first, again) =
+            section.items.drain(..).partition(|item: &Item| seen.insert(item.id.clone()));
+        section.items = first;
+        later.extend(again);
+    }
+    for item in sections.iter_mut().flat_map(|section| &mut section.items) {
+        for again in later.iter_mut().filter(|again| again.id == item.id) {
+            if item.note.is_empty() {
+                item.note = std::mem::take(&mut again.note);
+            }
+            if item.quotes.is_empty() {
+                item.quotes = std::mem::take(&mut again.quotes);
+            }
+        }
+    }
 }
 
 /// The threads of one rank. Of the rest, only what was written since then.

@@ -19,6 +19,11 @@ pub(super) fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliErr
     let spot = app.find_post(&args.id)?;
     if spot.post().kind == PostKind::Root && spot.thread().kind == ThreadKind::Ask {
         let short = spot.thread().root.short();
+        if !app.may_write_question(&spot)? {
+            let message = "the question is written by who asked it, leads and stewards";
+            return Err(CliError::refused(message)
+                .hint(format!("`lanai reframe {short}` proposes a wording")));
+        }
         return Err(CliError::failed("question-page", "a question is refined on its page")
             .hint(format!("lanai page edit {short} --question")));
     }

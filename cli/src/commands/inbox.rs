@@ -20,6 +20,8 @@ use crate::view::shape::SummaryShape;
 
 /// New posts of a thread that are listed, the latest.
 const MAX_POSTS: usize = 3;
+/// From so many threads beyond the list on, nobody reads them one by one.
+const MANY_MORE: u64 = 100;
 /// Outcomes that are asked for at once.
 const MAX_DUE: usize = 3;
 
@@ -191,22 +193,16 @@ fn text(
         (Rank::Rest, "Elsewhere"),
     ] {
         let new: u64 = inbox.ranked(rank).map(|item| item.thread.unread).sum();
-        if inbox.ranked(rank).next().is_none() {
-            continue;
+        if new > 0 {
+            let words = Text::styled(Style::Heading, words);
+            heading(context, words.with(Style::Unread, format!("  {new} new")))?;
         }
-        let line = Text::styled(Style::Heading, words).with(Style::Unread, format!("  {new} new"));
-        heading(context, line)?;
         for item in inbox.ranked(rank) {
             one(context, people, item, &mut texts)?;
         }
-    }
-    if !due.is_empty() {
-        heading(context, Text::styled(Style::Heading, "How did it go?"))?;
-        for due in due.iter().take(MAX_DUE) {
-            context.ui.indented(outcome::reminder(due, context.now()), &Indent::spaces(2))?;
-        }
-        if let Some(more) = due.len().checked_sub(MAX_DUE).filter(|more| *more > 0) {
-            context.ui.line(Text::styled(Style::Dim, format!("  and {more} more of your asks")))?;
+        if rank == Rank::ForMe && !due.is_empty() {
+            heading(context, Text::styled(Style::Heading, "How did it go?"))?;
+            reminders(context, due)?;
         }
     }
     if !read.is_empty() {
@@ -225,6 +221,18 @@ fn text(
     Ok(())
 }
 
+fn reminders(context: &mut Context, due: &[DueOutcome]) -> Result<(), CliError> {
+    for due in due.iter().take(MAX_DUE) {
+        context.ui.indented(outcome::reminder(due, context.now()), &Indent::spaces(2))?;
+    }
+    match due.len().checked_sub(MAX_DUE).filter(|more| *more > 0) {
+        Some(more) => {
+            context.ui.line(Text::styled(Style::Dim, format!("  and {more} more of your asks")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Counts what is new and not listed.
 fn say_hidden(context: &mut Context, inbox: &Inbox) {
     let count = |hidden: &Hidden| {
@@ -234,6 +242,9 @@ fn say_hidden(context: &mut Context, inbox: &Inbox) {
     };
     if inbox.more.threads > 0 {
         context.ui.say(format!("and {} more; -n lists more of them", count(&inbox.more)));
+    }
+    if inbox.more.threads > MANY_MORE {
+        context.ui.hint("`lanai inbox --mark-all` marks all of it as read, to begin afresh");
     }
     if inbox.snoozed.threads > 0 {
         context.ui.say(format!("snoozed: {}", count(&inbox.snoozed)));
@@ -304,7 +315,7 @@ fn one(
     Ok(())
 }
 
-/// The posts to show of a thread: those for me before others, the latest, in order of arrival.
+/// The posts to show of a thread: those for me before others, the latest, in order of time.
 pub(super) fn chosen(posts: &[InboxPost], most: usize) -> Vec<&InboxPost> {
     let mut order: Vec<usize> = (0..posts.len()).collect();
     let strength = |at: usize| {
@@ -312,9 +323,10 @@ pub(super) fn chosen(posts: &[InboxPost], most: usize) -> Vec<&InboxPost> {
         (why.is_none_or(|why| why == ForMe::MyThread), std::cmp::Reverse(at))
     };
     order.sort_by_key(|at| strength(*at));
-    order.truncate(most);
-    order.sort_unstable();
-    order.into_iter().filter_map(|at| posts.get(at)).collect()
+    let mut chosen: Vec<&InboxPost> =
+        order.into_iter().take(most).filter_map(|at| posts.get(at)).collect();
+    chosen.sort_by_key(|post| post.time_ms);
+    chosen
 }
 
 /// Who wrote when, and as much of the text as one line takes.

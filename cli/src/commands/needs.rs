@@ -27,6 +27,8 @@ struct NeedsShape {
     more: u64,
     /// Open asks about other topics.
     elsewhere: u64,
+    /// Those of them that nobody replied to.
+    unanswered: u64,
     /// In muted and snoozed threads.
     hidden: u64,
 }
@@ -127,6 +129,7 @@ pub(super) fn run(context: &mut Context, args: &NeedsArgs) -> Result<Exit, CliEr
             needs: needs.needs.iter().map(|n| NeedShape::of(n, &people, now_ms)).collect(),
             more: needs.more,
             elsewhere: needs.elsewhere,
+            unanswered: needs.unanswered,
             hidden: needs.hidden,
         };
         context.ui.json("needs", &shape)?;
@@ -198,7 +201,14 @@ fn say_rest(context: &mut Context, args: &NeedsArgs, needs: &Needs) {
         context.ui.say(format!("muted or snoozed: {}", asks(needs.hidden)));
     }
     if needs.elsewhere > 0 {
-        let said = format!("{} about other topics; --all lists them too", asks(needs.elsewhere));
+        let unanswered = match needs.unanswered {
+            0 => String::new(),
+            n => format!(", {n} without any reply"),
+        };
+        let said = format!(
+            "{} about other topics{unanswered}; --all lists them too",
+            asks(needs.elsewhere)
+        );
         context.ui.say(said);
     }
     if needs.topics.is_empty() && !args.all {

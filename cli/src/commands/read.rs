@@ -36,7 +36,7 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
     let named = spot.post().id;
     let focus = (named != spot.thread().root).then_some(named);
     let view = spot.into_view();
-    let look = Look { flat: args.flat, history: args.history, focus };
+    let look = Look { flat: args.flat, history: args.history, hidden: args.hidden, focus };
     let now_ms = (context.clock)();
     let reading = Reading::of(&view, &people, now_ms);
     let wanted = |post: &&PostView| !args.unread || view.unread.contains(&post.id);
@@ -188,8 +188,9 @@ mod tests {
 
     fn args(id: &str) -> ReadArgs {
         let id = id.to_owned();
-        let (flat, history, unread, keep_unread) = (false, false, false, false);
-        ReadArgs { id, follow: true, flat, history, unread, keep_unread }
+        let (flat, history, hidden) = (false, false, false);
+        let (unread, keep_unread) = (false, false);
+        ReadArgs { id, follow: true, flat, history, hidden, unread, keep_unread }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::time;
 use crate::view::shape::SummaryShape;
 use crate::view::tree;
 
+/// Columns of a terminal from which on tags and names of who works on an ask are shown.
+const ROOMY: usize = 100;
+
 #[derive(Serialize)]
 struct Threads {
     threads: Vec<SummaryShape>,
@@ -85,6 +88,8 @@ fn select(app: &App, people: &People, args: &ThreadsArgs) -> Result<Vec<ThreadSu
 
 fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table {
     let terminal = context.ui.out_is_terminal();
+    // Where there is little room, titles need it.
+    let roomy = context.ui.columns().is_none_or(|columns| columns >= ROOMY);
     let (now, now_ms) = (context.now(), (context.clock)());
     let mut table = Table::new()
         .column("ID")
@@ -93,12 +98,14 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
         .numbers("POSTS")
         .column("LAST")
         .flexible("TITLE")
-        .flexible("BY")
-        .flexible("TAGS");
+        .flexible("BY");
+    if roomy {
+        table = table.flexible("TAGS");
+    }
     for thread in threads {
         let id = if terminal { thread.root.short() } else { thread.root.full() };
         let state = match thread.kind {
-            ThreadKind::Ask if terminal => state(thread, people),
+            ThreadKind::Ask if terminal => state(thread, people, roomy),
             ThreadKind::Ask => tree::state_word(thread.state),
             ThreadKind::Note => Text::styled(Style::Dim, "note"),
         };
@@ -107,11 +114,12 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             0 => Text::from("0"),
             new => Text::styled(Style::Unread, new.to_string()),
         };
-        let title = match (thread.title.as_str(), thread.unread) {
+        let title = if thread.pinned { Text::styled(Style::Good, "pinned: ") } else { Text::new() };
+        let title = title.then(match (thread.title.as_str(), thread.unread) {
             ("", _) => Text::styled(Style::Dim, "(withdrawn)"),
             (title, 0) => Text::from(title),
             (title, _) => Text::styled(Style::Heading, title),
-        };
+        });
         let stance = tree::stance_words(thread.stance, now_ms);
         let title = match stance.as_str() {
             words if terminal && !words.is_empty() => title.with(Style::Dim, format!(" · {words}")),
@@ -122,7 +130,7 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             let gap = if place == 0 { "" } else { " " };
             tags = tags.plain(gap).with(Style::Tag, format!("#{tag}"));
         }
-        table.row([
+        let mut cells = vec![
             Text::styled(Style::Id, id),
             state,
             new,
@@ -130,18 +138,19 @@ fn table(context: &Context, threads: &[ThreadSummary], people: &People) -> Table
             Text::styled(Style::Dim, when(thread.active_ms, now, terminal)),
             title,
             author(thread, people),
-            tags,
-        ]);
+        ];
+        cells.extend(roomy.then_some(tags));
+        table.row(cells);
     }
     table
 }
 
 /// The state with what makes it plain: who works on it, how much of an answer there is, whether
 /// the outcome was told.
-pub(super) fn state(thread: &ThreadSummary, people: &People) -> Text {
+fn state(thread: &ThreadSummary, people: &People, names: bool) -> Text {
     let mut state = tree::state_word(thread.state);
     let Some(ask) = &thread.ask else { return state };
-    if let Some((first, more)) = ask.workers.split_first() {
+    if let Some((first, more)) = ask.workers.split_first().filter(|_| names) {
         state = state.plain(": ").then(people.shown(first));
         if !more.is_empty() {
             state.push(Style::Plain, format!(" +{}", more.len()));

@@ -189,6 +189,9 @@ fn list(context: &mut Context, app: &App, all: bool) -> Result<Exit, CliError> {
         context.ui.table(&table)?;
     }
     context.ui.end_pager()?;
+    if let Some(term) = expired.first() {
+        context.ui.hint(format!("`lanai topic tend \"{}\"` renews it", term.topic));
+    }
     if topics.len() < used {
         context.ui.hint(format!("--all lists all {used}"));
     }

@@ -168,7 +168,8 @@ impl House {
         self.run(&line)
     }
 
-    fn run_in(&self, columns: Option<usize>, line: &[&str]) -> Ran {
+    /// Runs a command line on a terminal of some width, or in a pipe.
+    pub(crate) fn run_in(&self, columns: Option<usize>, line: &[&str]) -> Ran {
         use clap::Parser as _;
         let words = std::iter::once("lanai").chain(line.iter().copied());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{e}"));

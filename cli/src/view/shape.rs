@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Help, Origin, Role};
-use lanai_crdt::thread::{PostKind, PostText, PostView, Thread, ThreadKind};
+use lanai_crdt::thread::{Deed, PostKind, PostText, PostView, Thread, ThreadKind};
 use lanai_node::store::{ThreadSummary, Watch};
 use serde::Serialize;
 
@@ -29,6 +29,35 @@ pub struct OriginShape {
     pub claimed_text: Option<String>,
     /// The date it is sorted by.
     pub date: Option<String>,
+}
+
+/// What a lead did, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeedShape {
+    /// The whole id of the entry.
+    pub id: String,
+    /// Who.
+    pub by: Person,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Where a post came from that a lead put elsewhere than its author did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MovedShape {
+    /// The thread that it was written in; its own id for a merged thread.
+    pub from: String,
+    /// What that thread is called.
+    pub title: String,
+    /// Who did it, and why.
+    pub deed: DeedShape,
+}
+
+/// A deed for JSON.
+#[must_use]
+pub fn deed(deed: &Deed, people: &People) -> DeedShape {
+    let by = people.person(&deed.by);
+    DeedShape { id: deed.entry.full(), by, reason: deed.reason.clone() }
 }
 
 /// A thread.
@@ -80,6 +109,16 @@ pub struct ThreadShape {
     pub last_activity_ms: u64,
     /// Other ids of the same imported thread.
     pub aliases: Vec<String>,
+    /// Ids of threads that were merged into it.
+    pub absorbed: Vec<String>,
+    /// Whether it was split off another thread.
+    pub split: bool,
+    /// Who gave it its title, when that is not its author's.
+    pub retitled: Option<DeedShape>,
+    /// Who keeps it at the head of lists.
+    pub pinned: Option<DeedShape>,
+    /// Who shows it to everybody.
+    pub featured: Option<DeedShape>,
     /// Hash of all that a reader sees, equal on all nodes that hold the same.
     pub hash: String,
 }
@@ -123,6 +162,10 @@ pub struct SummaryShape {
     pub posts: u64,
     /// How many of them the reader has not read.
     pub unread: u64,
+    /// Whether a lead keeps it at the head of lists.
+    pub pinned: bool,
+    /// Whether a lead shows it to everybody.
+    pub featured: bool,
     /// When it was opened.
     pub started: Option<String>,
     /// When somebody last wrote.
@@ -155,6 +198,8 @@ impl SummaryShape {
             snoozed_until: thread.stance.snoozed_until.and_then(millis),
             posts: thread.posts,
             unread: thread.unread,
+            pinned: thread.pinned,
+            featured: thread.featured,
             started: millis(thread.started_ms),
             last_activity: millis(thread.active_ms),
             last_activity_ms: thread.active_ms,
@@ -222,6 +267,14 @@ pub struct PostShape {
     pub reactions: BTreeMap<&'static str, Vec<Person>>,
     /// Whether it is marked as part of the answer.
     pub part_of_answer: bool,
+    /// The wording of the question that its author had before them; empty for the first one.
+    pub met: Vec<String>,
+    /// Who folded it away.
+    pub hidden: Option<DeedShape>,
+    /// Who shows it to everybody.
+    pub featured: Option<DeedShape>,
+    /// Where it came from, when a lead put it here.
+    pub moved: Option<MovedShape>,
     /// Whether the reader has not read it.
     pub unread: bool,
     /// Other ids of the same imported post.
@@ -316,6 +369,11 @@ pub fn thread(reading: &Reading<'_>) -> ThreadShape {
         last_activity: millis(thread.last_activity),
         last_activity_ms: thread.last_activity,
         aliases: ids(&thread.aliases),
+        absorbed: ids(&thread.absorbed),
+        split: thread.split,
+        retitled: thread.retitled.as_ref().map(|d| deed(d, people)),
+        pinned: thread.pinned.as_ref().map(|d| deed(d, people)),
+        featured: thread.featured().map(|d| deed(d, people)),
         hash: lanai_crdt::id::base32(&thread.hash),
     }
 }
@@ -364,6 +422,14 @@ pub fn post(post: &PostView, reading: &Reading<'_>) -> PostShape {
         edits: post.edits.iter().map(edit).collect(),
         reactions: reactions.collect(),
         part_of_answer: post.part_of_answer,
+        met: ids(&post.met),
+        hidden: post.hidden.as_ref().map(|d| deed(d, people)),
+        featured: post.featured.as_ref().map(|d| deed(d, people)),
+        moved: post.moved.as_ref().map(|m| MovedShape {
+            from: m.from.full(),
+            title: m.title.clone(),
+            deed: deed(&m.deed, people),
+        }),
         unread: reading.unread.contains(&post.id),
         aliases: ids(&post.aliases),
     }

@@ -8,7 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::Origin;
-use lanai_crdt::thread::{PostKind, PostText, PostView, Thread, ThreadKind};
+use lanai_crdt::thread::{
+    ActStanding, Deed, LeadAct, PostKind, PostText, PostView, Thread, ThreadKind,
+};
 use lanai_node::store::{Stance, Watch};
 
 use super::Reading;
@@ -34,6 +36,8 @@ pub struct Look {
     pub flat: bool,
     /// With the earlier texts of edited posts.
     pub history: bool,
+    /// With what leads folded away.
+    pub hidden: bool,
     /// The post that was asked for, to be found at a glance.
     pub focus: Option<EntryId>,
 }
@@ -70,7 +74,64 @@ pub fn heading(ui: &mut Ui, reading: &Reading<'_>) -> Result<(), CliError> {
     if !stance.is_empty() {
         about = about.with(Style::Dim, format!(" · {stance}"));
     }
-    ui.line(about)
+    if thread.pinned.is_some() {
+        about = about.with(Style::Dim, " · ").with(Style::Good, "pinned");
+    }
+    if thread.featured().is_some() {
+        about = about.with(Style::Dim, " · ").with(Style::Good, "featured");
+    }
+    ui.line(about)?;
+    if let Some(deed) = &thread.retitled {
+        ui.line(by("title given", deed, reading))?;
+    }
+    elsewhere(ui, reading)
+}
+
+/// `hidden by Ann Lee: names a patient`
+fn by(what: &str, deed: &Deed, reading: &Reading<'_>) -> Text {
+    let mut text =
+        Text::styled(Style::Dim, format!("{what} by ")).then(reading.people.shown_to_me(&deed.by));
+    if let Some(reason) = deed.reason.as_deref().filter(|r| !r.trim().is_empty()) {
+        text.push(Style::Dim, format!(": {reason}"));
+    }
+    text
+}
+
+/// What was written here and is shown elsewhere.
+fn elsewhere(ui: &mut Ui, reading: &Reading<'_>) -> Result<(), CliError> {
+    let thread = reading.thread;
+    let shown: BTreeSet<EntryId> = thread.posts.iter().map(|p| p.id).collect();
+    let gone = thread
+        .acts
+        .iter()
+        .filter(|act| act.standing == ActStanding::InForce && !shown.contains(&act.post));
+    for act in gone {
+        let deed = Deed { by: act.by, reason: act.reason.clone(), entry: act.entry };
+        let line = match &act.act {
+            LeadAct::Split { title, .. } => {
+                by(&format!("\u{ab}{title}\u{bb} split off"), &deed, reading)
+            }
+            LeadAct::Under { .. } => by("a part moved to another thread", &deed, reading),
+            _ => continue,
+        };
+        let hint = format!(" (lanai read {})", act.post.short());
+        ui.line(line.with(Style::Dim, hint))?;
+    }
+    Ok(())
+}
+
+/// Where a post came from that a lead put here.
+fn moved(reading: &Reading<'_>, post: &PostView) -> Option<Text> {
+    let moved = post.moved.as_ref()?;
+    let title = if moved.title.is_empty() { "(withdrawn)" } else { &moved.title };
+    let what = if moved.from == post.id {
+        format!("the thread \u{ab}{title}\u{bb}, merged here")
+    } else if post.parent.is_none() {
+        format!("split off from \u{ab}{title}\u{bb}")
+    } else {
+        format!("moved here from \u{ab}{title}\u{bb}")
+    };
+    Some(by(&what, &moved.deed, reading))
 }
 
 /// The state of an ask, by whom it is worked, and what there is of an answer and an outcome.
@@ -183,6 +244,23 @@ fn one(
     let first = margin.clone().then(mark);
     let head = header(reading, post, answered);
     ui.indented(head, &Indent { first, rest: text_margin.first.clone() })?;
+    if let Some(moved) = moved(reading, post) {
+        ui.indented(moved, &text_margin)?;
+    }
+    if let Some(deed) = &post.featured
+        && post.kind != PostKind::Root
+    {
+        ui.indented(by("featured", deed, reading), &text_margin)?;
+    }
+    if let Some(deed) = &post.hidden {
+        let line = by("hidden", deed, reading);
+        let hint = format!(" (lanai read {} --hidden)", post.id.short());
+        let line = if look.hidden { line } else { line.with(Style::Dim, hint) };
+        ui.indented(line, &text_margin)?;
+        if !look.hidden {
+            return Ok(());
+        }
+    }
     match &post.text {
         PostText::Withdrawn => {
             ui.indented(Text::styled(Style::Dim, "(withdrawn by its author)"), &text_margin)?;

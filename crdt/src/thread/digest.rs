@@ -1,7 +1,10 @@
 //! One encoding of a folded thread, to be hashed: every field in the order of its declaration,
 //! numbers as eight bytes, big endian, texts and lists after their length.
 
-use super::{AskForm, EditView, PostKind, PostText, PostView, Thread, ThreadKind};
+use super::{
+    ActStanding, ActView, AskForm, Deed, EditView, LeadAct, PostKind, PostText, PostView, Thread,
+    ThreadKind,
+};
 use crate::id::{EntryId, MemberId};
 use crate::payload::Origin;
 
@@ -108,6 +111,7 @@ impl Digest {
         self.maybe(post.original.as_deref(), Digest::text);
         self.length(post.edits.len());
         post.edits.iter().for_each(|e| self.edit(e));
+        self.entry_ids(&post.met);
         self.length(post.reactions.len());
         for (reaction, members) in &post.reactions {
             self.number(*reaction as u64);
@@ -116,6 +120,59 @@ impl Digest {
         }
         self.number(u64::from(post.part_of_answer));
         self.number(u64::from(post.orphan));
+        self.maybe(post.hidden.as_ref(), Digest::deed);
+        self.maybe(post.featured.as_ref(), Digest::deed);
+        self.maybe(post.moved.as_ref(), |d, m| {
+            d.id(m.from.as_bytes());
+            d.text(&m.title);
+            d.deed(&m.deed);
+        });
+    }
+
+    fn deed(&mut self, deed: &Deed) {
+        self.member(&deed.by);
+        self.maybe(deed.reason.as_deref(), Digest::text);
+        self.id(deed.entry.as_bytes());
+    }
+
+    fn act(&mut self, act: &ActView) {
+        self.id(act.entry.as_bytes());
+        self.member(&act.by);
+        self.number(act.time.0);
+        self.id(act.post.as_bytes());
+        let mut switch = |kind: u64, on: bool| {
+            self.number(kind);
+            self.number(u64::from(on));
+        };
+        match &act.act {
+            LeadAct::Split { title, ask } => {
+                switch(0, *ask);
+                self.text(title);
+            }
+            LeadAct::Under { thread, post } => {
+                self.number(1);
+                self.id(thread.as_bytes());
+                self.id(post.as_bytes());
+            }
+            LeadAct::Back => self.number(2),
+            LeadAct::Retitle(title) => {
+                self.number(3);
+                self.text(title);
+            }
+            LeadAct::Hide(on) => switch(4, *on),
+            LeadAct::Pin(on) => switch(5, *on),
+            LeadAct::Feature(on) => switch(6, *on),
+            LeadAct::Tag { tag, on } => {
+                switch(7, *on);
+                self.text(tag);
+            }
+        }
+        self.maybe(act.reason.as_deref(), Digest::text);
+        self.number(match act.standing {
+            ActStanding::InForce => 0,
+            ActStanding::Idle => 1,
+            ActStanding::Replaced => 2,
+        });
     }
 }
 
@@ -124,11 +181,15 @@ pub(super) fn thread_hash(thread: &Thread) -> [u8; 32] {
     let mut d = Digest::new(THREAD_CONTEXT);
     d.id(thread.root.as_bytes());
     d.entry_ids(&thread.aliases);
+    d.entry_ids(&thread.absorbed);
+    d.number(u64::from(thread.split));
     d.number(match thread.kind {
         ThreadKind::Ask => 0,
         ThreadKind::Note => 1,
     });
     d.text(&thread.title);
+    d.maybe(thread.retitled.as_ref(), Digest::deed);
+    d.maybe(thread.pinned.as_ref(), Digest::deed);
     d.member(&thread.author);
     d.origin(thread.origin.as_ref());
     d.length(thread.tags.len());
@@ -139,5 +200,7 @@ pub(super) fn thread_hash(thread: &Thread) -> [u8; 32] {
     d.length(thread.posts.len());
     thread.posts.iter().for_each(|p| d.post(p));
     d.number(thread.last_activity);
+    d.length(thread.acts.len());
+    thread.acts.iter().for_each(|a| d.act(a));
     d.finish()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::posts::{Posts, sort_millis};
-use super::{AskForm, TalkEntry, Thread, ThreadKind, digest, marks, origin_key};
+use super::place::Forest;
+use super::{TalkEntry, Thread, origin_key, view};
 use crate::id::EntryId;
 use crate::payload::Body;
 
@@ -106,12 +106,14 @@ enum GroupKey {
 /// Folds every thread whose root is among `entries`, ascending by root. Entries of threads whose
 /// root is not here add nothing.
 ///
-/// To fold one imported thread, hand in all roots with its [`origin_key`] and everything that names
-/// one of them. More than one thread comes back when such a root was withdrawn (rule 4).
+/// Hand in all that belongs together: all roots with one [`origin_key`], the threads that a counting
+/// act connects (the one that it names first and the one that it puts something under), and everything
+/// that names one of them. More than one thread comes back when a root was withdrawn (rule 4), when
+/// something was split off, or when only parts of a thread were moved.
 pub fn fold_threads(entries: &[TalkEntry]) -> Vec<Thread> {
     let all = Entries::new(entries);
-    let mut threads: Vec<Thread> =
-        all.groups().iter().filter_map(|group| fold_group(&all, group)).collect();
+    let forest = Forest::new(&all);
+    let mut threads = view::threads(&all, &forest);
     threads.sort_by_key(|t| t.root);
     threads
 }
@@ -129,51 +131,4 @@ impl Thread {
     fn title_is_here(&self) -> bool {
         !self.title.is_empty()
     }
-}
-
-fn fold_group(all: &Entries<'_>, group: &Group<'_>) -> Option<Thread> {
-    let Group { roots, inside } = group;
-    let root = roots.first()?;
-    let live = !all.is_withdrawn(&root.id);
-    let posts = Posts::build(all, roots, inside).view(all, inside);
-    let (state, state_mark) = marks::States::of(roots, inside).current();
-    let shown = posts.iter().filter(|p| !matches!(p.text, super::PostText::Withdrawn));
-    let last_activity = shown.map(|p| p.sort_millis).max();
-    let mut thread = Thread {
-        root: root.id,
-        aliases: roots.iter().skip(1).map(|r| r.id).collect(),
-        kind: ThreadKind::Note,
-        title: String::new(),
-        author: root.member,
-        origin: None,
-        tags: Vec::new(),
-        ask: None,
-        state,
-        state_mark,
-        last_activity: last_activity.unwrap_or_else(|| sort_millis(None, root.time)),
-        posts,
-        hash: [0; 32],
-    };
-    match &root.body {
-        Body::Ask(ask) if live => {
-            thread.kind = ThreadKind::Ask;
-            thread.title.clone_from(&ask.title);
-            thread.tags.clone_from(&ask.tags);
-            thread.origin.clone_from(&ask.origin);
-            thread.ask = Some(AskForm {
-                decide: ask.decide.clone(),
-                need_by: ask.need_by,
-                tried: ask.tried.clone(),
-                helps: ask.helps.clone().unwrap_or_default(),
-            });
-        }
-        Body::Note(note) if live => {
-            thread.title.clone_from(&note.title);
-            thread.tags.clone_from(&note.tags);
-            thread.origin.clone_from(&note.origin);
-        }
-        _ => {}
-    }
-    thread.hash = digest::thread_hash(&thread);
-    Some(thread)
 }

@@ -32,7 +32,7 @@ pub(super) struct States<'a> {
 }
 
 impl<'a> States<'a> {
-    /// `inside` is ascending by id.
+    /// `roots` are the copies of the thread's root; `inside`, ascending by id, holds what is about it.
     pub(super) fn of(roots: &[&TalkEntry], inside: &[&'a TalkEntry]) -> States<'a> {
         let mut claims: Vec<Claim> = Vec::new();
         let mut items: Vec<(EntryId, &[EntryId])> = Vec::new();
@@ -77,26 +77,6 @@ impl<'a> States<'a> {
 
 /// Marks of posts as part of the answer, by post, each list ascending by id.
 pub(super) type AnswerMarks<'a> = BTreeMap<usize, Vec<(&'a TalkEntry, bool)>>;
-
-/// The marks that count. `posts` leads from the id of any copy to its post; the root, which is the
-/// first, is never an answer to itself.
-pub(super) fn answer_marks<'a>(
-    roots: &[&TalkEntry],
-    inside: &[&'a TalkEntry],
-    posts: &BTreeMap<EntryId, usize>,
-) -> AnswerMarks<'a> {
-    let mut marks = AnswerMarks::new();
-    for e in inside {
-        let Body::Mark(Mark::Answer(part)) = e.body else { continue };
-        let post = e.refs.get(1).and_then(|p| posts.get(p)).filter(|p| **p != 0);
-        if let Some(post) = post
-            && speaks_for(roots, &e.member, e.role)
-        {
-            marks.entry(*post).or_default().push((e, part));
-        }
-    }
-    marks
-}
 
 /// The marks of one post as superseding sees them.
 pub(super) fn items<'a>(marks: &[(&'a TalkEntry, bool)]) -> Vec<(EntryId, &'a [EntryId])> {

@@ -1,11 +1,11 @@
-//! The posts of one thread: copies (rule 2), edits and withdrawals (3, 4), the tree and its order
-//! (5, 6), reactions (7).
+//! The posts of one thread as their authors put them: copies (rule 2), edits and withdrawals (3, 4),
+//! the tree (5), reactions (7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fold::Entries;
 use super::supersede;
-use super::{EditView, PostKind, PostText, PostView, TalkEntry, marks, origin_key};
+use super::{EditView, PostKind, PostText, PostView, TalkEntry, origin_key};
 use crate::clock::Hlc;
 use crate::id::{EntryId, MemberId};
 use crate::payload::{Body, Origin, PostRole, React, Reaction};
@@ -40,19 +40,20 @@ fn text_of(body: &Body) -> &str {
 }
 
 /// A post: its copies, ascending, and its place in the tree.
-struct Draft<'a> {
-    copies: Vec<&'a TalkEntry>,
-    withdrawn: bool,
+pub(super) struct Draft<'a> {
+    pub(super) copies: Vec<&'a TalkEntry>,
+    pub(super) withdrawn: bool,
     parent: usize,
     orphan: bool,
 }
 
 impl<'a> Draft<'a> {
-    fn canonical(&self) -> Option<&'a TalkEntry> {
+    pub(super) fn canonical(&self) -> Option<&'a TalkEntry> {
         self.copies.first().copied()
     }
 
-    fn sort_key(&self) -> (Hlc, Option<EntryId>) {
+    /// What siblings are ordered by.
+    pub(super) fn sort_key(&self) -> (Hlc, Option<EntryId>) {
         let key = self.canonical().map(|c| {
             let origin = origin_of(&c.body).filter(|_| !self.withdrawn);
             (sort_time(origin, c.time), Some(c.id))
@@ -63,12 +64,13 @@ impl<'a> Draft<'a> {
 
 /// The posts of one thread; the root's own is the first.
 pub(super) struct Posts<'a> {
-    drafts: Vec<Draft<'a>>,
+    pub(super) drafts: Vec<Draft<'a>>,
     /// From the id of any copy.
     by_id: BTreeMap<EntryId, usize>,
 }
 
-const ROOT: usize = 0;
+/// The place of the root among the posts of its thread.
+pub(super) const ROOT: usize = 0;
 
 impl<'a> Posts<'a> {
     pub(super) fn build(
@@ -150,74 +152,82 @@ impl<'a> Posts<'a> {
         }
     }
 
-    /// All posts in reading order, with their depth.
-    #[allow(clippy::indexing_slicing)] // parents and children are places in `drafts`
-    fn order(&self) -> Vec<(usize, u16)> {
-        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.drafts.len()];
-        for (at, draft) in self.drafts.iter().enumerate().skip(1) {
-            children[draft.parent].push(at);
-        }
-        let mut order = Vec::with_capacity(self.drafts.len());
-        let mut stack = vec![(ROOT, 0u16)];
-        while let Some((at, depth)) = stack.pop() {
-            order.push((at, depth));
-            let below = &mut children[at];
-            below.sort_by_cached_key(|c| std::cmp::Reverse(self.drafts[*c].sort_key()));
-            stack.extend(below.drain(..).map(|c| (c, depth.saturating_add(1))));
-        }
-        order
-    }
-
-    /// What a reader sees.
-    pub(super) fn view(self, all: &Entries<'_>, inside: &[&TalkEntry]) -> Vec<PostView> {
+    /// Edits that were not withdrawn, by the copy that they name.
+    pub(super) fn edits<'e>(
+        all: &Entries<'_>,
+        inside: &[&'e TalkEntry],
+    ) -> BTreeMap<EntryId, Vec<&'e TalkEntry>> {
         let mut edits: BTreeMap<EntryId, Vec<&TalkEntry>> = BTreeMap::new();
-        for e in
-            inside.iter().filter(|e| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id))
-        {
+        let standing =
+            |e: &&&TalkEntry| matches!(e.body, Body::Edit(_)) && !all.is_withdrawn(&e.id);
+        for e in inside.iter().filter(standing) {
             if let Some(target) = e.refs.get(1) {
                 edits.entry(*target).or_default().push(e);
             }
         }
-        let mut reactions = self.reactions(inside);
-        let answers = marks::answers(self.answer_marks(inside));
-        let id_of = |at: usize| self.drafts.get(at).and_then(Draft::canonical).map(|c| c.id);
-        let mut views = Vec::with_capacity(self.drafts.len());
-        for (at, depth) in self.order() {
-            let Some(draft) = self.drafts.get(at) else { continue };
-            let Some(canonical) = draft.canonical() else { continue };
-            let live = !draft.withdrawn;
-            let origin = origin_of(&canonical.body).filter(|_| live);
-            let (text, original, edits) =
-                if live { text(&draft.copies, &edits) } else { Default::default() };
-            views.push(PostView {
-                id: canonical.id,
-                aliases: draft.copies.iter().skip(1).map(|c| c.id).collect(),
-                parent: id_of(draft.parent).filter(|_| at != ROOT),
-                wanted_parent: canonical
-                    .refs
-                    .get(1)
-                    .copied()
-                    .filter(|p| draft.orphan && !self.by_id.contains_key(p)),
-                depth,
-                author: canonical.member,
-                author_role: canonical.role,
-                origin: origin.cloned(),
-                time: canonical.time,
-                sort_millis: sort_millis(origin, canonical.time),
-                kind: match &canonical.body {
-                    _ if at == ROOT => PostKind::Root,
-                    Body::Post(p) if live && p.role == PostRole::Outcome => PostKind::Outcome,
-                    _ => PostKind::Reply,
-                },
-                text: text.map_or(PostText::Withdrawn, PostText::Current),
-                original,
-                edits,
-                reactions: reactions.remove(&at).unwrap_or_default(),
-                part_of_answer: answers.contains(&at),
-                orphan: draft.orphan,
-            });
-        }
-        views
+        edits
+    }
+
+    /// The post above, as its author put it; none for the root.
+    pub(super) fn parent(&self, at: usize) -> Option<usize> {
+        self.drafts.get(at).filter(|_| at != ROOT).map(|d| d.parent)
+    }
+
+    /// A post by itself: what does not depend on where it is shown. `placed` says that somebody put
+    /// it elsewhere than its author did.
+    pub(super) fn view(
+        &self,
+        at: usize,
+        placed: bool,
+        edits: &BTreeMap<EntryId, Vec<&TalkEntry>>,
+        reactions: BTreeMap<Reaction, BTreeSet<MemberId>>,
+    ) -> Option<PostView> {
+        let draft = self.drafts.get(at)?;
+        let canonical = draft.canonical()?;
+        let live = !draft.withdrawn;
+        let origin = origin_of(&canonical.body).filter(|_| live);
+        let (text, original, edits) = match &canonical.body {
+            _ if !live => Default::default(),
+            // Rule 3: what an ask says now stands on its question page.
+            Body::Ask(ask) => (Some(ask.situation.clone()), None, Vec::new()),
+            _ => text(&draft.copies, edits),
+        };
+        let orphan = draft.orphan && !placed;
+        let (kind, met) = match &canonical.body {
+            Body::Post(p) if live => {
+                let met = p.met.iter().flatten().map(|id| EntryId::new(**id)).collect();
+                let outcome = p.role == PostRole::Outcome;
+                (if outcome { PostKind::Outcome } else { PostKind::Reply }, met)
+            }
+            _ => (PostKind::Reply, Vec::new()),
+        };
+        Some(PostView {
+            id: canonical.id,
+            aliases: draft.copies.iter().skip(1).map(|c| c.id).collect(),
+            parent: None,
+            wanted_parent: canonical
+                .refs
+                .get(1)
+                .copied()
+                .filter(|p| orphan && !self.by_id.contains_key(p)),
+            depth: 0,
+            author: canonical.member,
+            author_role: canonical.role,
+            origin: origin.cloned(),
+            time: canonical.time,
+            sort_millis: sort_millis(origin, canonical.time),
+            kind,
+            text: text.map_or(PostText::Withdrawn, PostText::Current),
+            original,
+            edits,
+            met,
+            reactions,
+            part_of_answer: false,
+            orphan,
+            hidden: None,
+            featured: None,
+            moved: None,
+        })
     }
 
     /// The post that an id is a copy of.
@@ -228,11 +238,6 @@ impl<'a> Posts<'a> {
     /// The copies of a post, ascending.
     pub(super) fn copies(&self, at: usize) -> &[&'a TalkEntry] {
         self.drafts.get(at).map_or(&[], |d| &d.copies)
-    }
-
-    /// The marks of posts as part of the answer.
-    pub(super) fn answer_marks<'e>(&self, inside: &[&'e TalkEntry]) -> marks::AnswerMarks<'e> {
-        marks::answer_marks(self.copies(ROOT), inside, &self.by_id)
     }
 
     /// A member's entries that make a reaction to a post, the newest first: what taking it back
@@ -254,7 +259,7 @@ impl<'a> Posts<'a> {
     }
 
     /// Rule 7, for each post.
-    fn reactions(
+    pub(super) fn reactions(
         &self,
         inside: &[&TalkEntry],
     ) -> BTreeMap<usize, BTreeMap<Reaction, BTreeSet<MemberId>>> {

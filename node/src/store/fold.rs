@@ -133,6 +133,9 @@ impl Ctx<'_> {
             self.conn.prepare_cached("DELETE FROM todo WHERE n = ?1")?.execute([n])?;
             self.fold_one(*n, &mut groups, &mut people, &mut opened)?;
         }
+        // Groups may have become one since they were noted.
+        let groups: BTreeSet<i64> =
+            groups.into_iter().map(|g| self.group(g)).collect::<Result<_, _>>()?;
         let mut touched = Vec::new();
         for group in groups {
             self.fold_group(group, &opened, &mut touched)?;
@@ -212,6 +215,7 @@ impl Ctx<'_> {
         if thread == id {
             self.touch_pages_of(t)?;
         }
+        self.connect(t, stand.role, &body)?;
         groups.insert(self.group(t)?);
         opened.insert(n, body);
         Ok(())
@@ -279,10 +283,7 @@ impl Ctx<'_> {
                 .query_row([key], |r| r.get(0))
                 .optional()?;
             if let Some(first) = first.filter(|f| *f != t) {
-                let group = self.group(first)?;
-                self.conn
-                    .prepare_cached("UPDATE threads SET grp = ?2 WHERE t = ?1")?
-                    .execute((t, group))?;
+                self.unite(self.group(first)?, self.group(t)?)?;
             }
         }
         self.conn
@@ -325,13 +326,14 @@ impl Ctx<'_> {
             self.conn
                 .prepare_cached(
                     "UPDATE threads SET kind = NULL, state = NULL, title = NULL, author = NULL,
-                     origin = NULL, posts = NULL, started = NULL, active = NULL, hash = NULL
-                     WHERE t = ?1",
+                     origin = NULL, posts = NULL, started = NULL, active = NULL, pinned = 0,
+                     featured = 0, hash = NULL WHERE t = ?1",
                 )?
                 .execute([t])?;
             self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
         }
-        self.save_posts(group, rows, &texts)
+        self.save_posts(group, rows, &texts)?;
+        self.save_places(group, &threads, &numbers)
     }
 
     fn save_summary(&mut self, group: i64, t: i64, thread: &Thread) -> Result<(), StoreError> {
@@ -397,7 +399,15 @@ impl Ctx<'_> {
                     body.push_str(more);
                 }
             }
-            let parent = match post.parent.as_ref().and_then(|p| by_id.get(p)) {
+            if let Some(moved) = post.moved.as_ref().filter(|m| m.from == post.id) {
+                title.clone_from(&moved.title);
+            }
+            if post.hidden.is_some() {
+                (title, body) = Default::default();
+            }
+            // What was put below a post does not answer it.
+            let parent = post.parent.as_ref().filter(|_| post.moved.is_none());
+            let parent = match parent.and_then(|p| by_id.get(p)) {
                 // A reply to something imported is no reply to the importer.
                 Some(parent) if parent.origin.is_none() => Some(self.member(&parent.author)?),
                 _ => None,

@@ -49,6 +49,7 @@ mod ingest;
 mod keys;
 mod local;
 mod pages;
+mod placing;
 mod read;
 mod returning;
 mod roster_cache;

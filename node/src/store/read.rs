@@ -9,7 +9,7 @@ use lanai_crdt::clock::Hlc;
 use lanai_crdt::entry::Header;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, IdPrefix, MemberId};
 use lanai_crdt::payload::{Body, Kind, Profile, Role, ThreadState};
-use lanai_crdt::people::{CommunityView, fold_community, fold_people};
+use lanai_crdt::people::{CommunityView, TendView, fold_community, fold_people, fold_tends};
 use lanai_crdt::state::state_hash;
 use lanai_crdt::thread::{TalkEntry, Thread, ThreadKind, fold_threads, origin_key};
 use rusqlite::types::Value;
@@ -22,7 +22,7 @@ use super::fold::{
 };
 use super::keys::Keyring;
 use super::rows::{self, N, entry_id, state};
-use super::{Durability, Store, StoreError};
+use super::{Durability, Store, StoreError, placing};
 
 /// Candidates given for an ambiguous id.
 const MAX_CANDIDATES: usize = 20;
@@ -75,6 +75,10 @@ pub struct ThreadSummary {
     pub ask: Option<AskFacts>,
     /// What this reader wants to hear of it.
     pub stance: Stance,
+    /// Whether a lead keeps it at the head of lists.
+    pub pinned: bool,
+    /// Whether a lead shows it to everybody.
+    pub featured: bool,
 }
 
 /// One thread, whole.
@@ -155,6 +159,8 @@ pub struct Person {
     pub sponsor: Option<MemberId>,
     /// The profile, where one is here.
     pub profile: Option<Profile>,
+    /// Topics that the member tends, or did until some time that has passed.
+    pub tends: Vec<TendView>,
 }
 
 /// The community's own words about itself.
@@ -210,8 +216,8 @@ pub struct Stats {
 
 const SUMMARY_COLUMNS: &str = "t.id, t.kind, t.title, t.state, m.id, p.name, o.name, t.posts, \
      t.started, t.active, t.t, \
-     (SELECT count(*) FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.origin IS NULL \
-      AND x.author <> ?1)";
+     (SELECT count(*) FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL \
+      AND x.author <> ?1), t.pinned, t.featured";
 
 const SUMMARY_JOINS: &str = "JOIN members m ON m.m = t.author LEFT JOIN people p ON p.m = t.author \
      LEFT JOIN names o ON o.a = t.origin";
@@ -234,6 +240,8 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<(i64, ThreadSummary)> {
             tags: Vec::new(),
             ask: None,
             stance: Stance::default(),
+            pinned: row.get(12)?,
+            featured: row.get(13)?,
         },
     ))
 }
@@ -293,7 +301,7 @@ pub(super) fn list_numbered(
 }
 
 /// A condition for "something in the thread was not read".
-const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.unread = 1 \
+const UNREAD: &str = " AND EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.unread = 1 AND x.hidden = 0 \
      AND x.origin IS NULL AND x.author <> ?1)";
 
 /// The group of the thread that an entry belongs to: as its root, an alias, or an entry in it. What
@@ -322,7 +330,7 @@ fn thread_named_by(conn: &Connection, id: &EntryId) -> Result<Option<EntryId>, S
 }
 
 impl Store {
-    /// Lists threads, the latest activity first.
+    /// Lists threads: pinned ones, then the others, each the latest activity first.
     ///
     /// # Errors
     ///
@@ -358,7 +366,14 @@ impl Store {
             if filter.unread {
                 conditions.push_str(UNREAD);
             }
-            list_threads(conn, &conditions, values, filter.limit)
+            let pinned = format!("{conditions} AND t.pinned = 1");
+            let mut found = list_threads(conn, &pinned, values.clone(), filter.limit)?;
+            let left = filter.limit.saturating_sub(found.len());
+            if filter.limit == 0 || left > 0 {
+                let rest = format!("{conditions} AND t.pinned = 0");
+                found.extend(list_threads(conn, &rest, values, left)?);
+            }
+            Ok(found)
         })
     }
 
@@ -375,13 +390,8 @@ impl Store {
             let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
             let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
             let threads = fold_threads(&entries);
-            let holds = |t: &Thread| {
-                t.root == *id
-                    || t.aliases.contains(id)
-                    || t.posts.iter().any(|p| p.id == *id || p.aliases.contains(id))
-            };
-            let at = threads.iter().position(holds);
-            // An edit or a mark is in no post's place; it is in the one live thread of its group.
+            let at = placing::position(&threads, &entries, id);
+            // What names no post is in the first live thread of its group.
             let at = at.or_else(|| threads.iter().position(|t| !t.title.is_empty())).unwrap_or(0);
             let Some(thread) = threads.into_iter().nth(at) else { return Ok(None) };
             let workers = match thread.state {
@@ -406,7 +416,7 @@ impl Store {
         let new: BTreeSet<EntryId> = conn
             .prepare_cached(
                 "SELECT e.id FROM posts x JOIN entries e ON e.n = x.n WHERE x.grp = ?1
-                 AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?2",
+                 AND x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?2",
             )?
             .query_map((group, own), |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
             .collect::<Result<_, _>>()?;
@@ -421,8 +431,11 @@ impl Store {
         for post in &thread.posts {
             members.insert(post.author);
             members.extend(post.edits.iter().map(|e| e.author));
+            members.extend(post.hidden.iter().chain(&post.featured).map(|d| d.by));
+            members.extend(post.moved.as_ref().map(|m| m.deed.by));
             members.extend(post.reactions.values().flatten());
         }
+        members.extend(thread.acts.iter().map(|a| a.by));
         let mut names = BTreeMap::new();
         for member in members {
             if let Some(name) = name_of(conn, &member)? {
@@ -505,34 +518,13 @@ impl Store {
     }
 
     fn describe(&self, conn: &Connection, id: &EntryId) -> Result<Found, StoreError> {
-        let Some(group) = group_of(conn, id)? else { return Ok(Found::Entry) };
-        // The live thread of the group, or the one of this very root.
-        let thread: Option<(EntryId, String)> = conn
-            .prepare_cached(
-                "SELECT id, title FROM threads WHERE grp = ?1 AND hash IS NOT NULL
-                 ORDER BY id <> ?2, title = '', id LIMIT 1",
-            )?
-            .query_row((group, id.as_bytes()), |r| {
-                Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?))
-            })
-            .optional()?;
-        let Some((thread, title)) = thread else { return Ok(Found::Entry) };
-        let is_root = conn
-            .prepare_cached("SELECT 1 FROM threads WHERE id = ?1 AND grp = ?2")?
-            .exists((id.as_bytes(), group))?;
-        if is_root {
-            return Ok(Found::Thread { root: thread, title });
+        if let Some((root, title)) = placing::shown_thread(conn, id)? {
+            return Ok(Found::Thread { root, title });
         }
-        let class: i64 = conn
-            .prepare_cached("SELECT class FROM entries WHERE id = ?1")?
-            .query_row([id.as_bytes()], |r| r.get(0))?;
-        let post = class == 2
-            && conn
-                .prepare_cached(
-                    "SELECT 1 FROM entries e JOIN posts p ON p.n = e.n WHERE e.id = ?1",
-                )?
-                .exists([id.as_bytes()])?;
-        Ok(if post { Found::Post { thread, title } } else { Found::Entry })
+        Ok(match placing::thread_of_post(conn, id)? {
+            Some((thread, title)) => Found::Post { thread, title },
+            None => Found::Entry,
+        })
     }
 
     /// One entry, opened as far as it can be.
@@ -605,9 +597,9 @@ impl Store {
         self.inner.connections.read(|conn| {
             let roster = self.inner.rosters.get(conn)?;
             let keys = Keyring::load(conn)?;
-            let profiles = load_specials(conn, &self.inner.community, &keys, Kind::Profile, None)?;
-            let profiles: Vec<TalkEntry> = profiles.into_iter().map(|(_, e)| e).collect();
-            let mut views = fold_people(&profiles);
+            let entries = self.people_entries(conn, &keys)?;
+            let mut views = fold_people(&entries);
+            let mut tends = fold_tends(&entries);
             let people = roster.roster().members().map(|m| Person {
                 member: m.id,
                 role: m.role,
@@ -615,9 +607,24 @@ impl Store {
                 devices: m.devices.iter().map(|d| d.device).collect(),
                 sponsor: m.sponsor,
                 profile: views.remove(&m.id).map(|v| v.profile),
+                tends: tends.remove(&m.id).unwrap_or_default(),
             });
             Ok(people.collect())
         })
+    }
+
+    /// Profiles and tended topics of all members.
+    fn people_entries(
+        &self,
+        conn: &Connection,
+        keys: &Keyring,
+    ) -> Result<Vec<TalkEntry>, StoreError> {
+        let mut entries = Vec::new();
+        for kind in [Kind::Profile, Kind::Tend] {
+            let loaded = load_specials(conn, &self.inner.community, keys, kind, None)?;
+            entries.extend(loaded.into_iter().map(|(_, e)| e));
+        }
+        Ok(entries)
     }
 
     /// The name of a member, where a profile is here.
@@ -661,8 +668,7 @@ impl Store {
         self.inner.connections.read(|conn| {
             let roster = self.inner.rosters.get(conn)?;
             let keys = Keyring::load(conn)?;
-            let profiles = load_specials(conn, &self.inner.community, &keys, Kind::Profile, None)?;
-            let profiles: Vec<TalkEntry> = profiles.into_iter().map(|(_, e)| e).collect();
+            let people = fold_people(&self.people_entries(conn, &keys)?);
             let mut statement =
                 conn.prepare_cached("SELECT id, hash FROM threads WHERE hash IS NOT NULL")?;
             let threads: Vec<(EntryId, [u8; 32])> = statement
@@ -670,7 +676,6 @@ impl Store {
                 .collect::<Result<_, _>>()?;
             let pages = self.page_hashes(conn)?;
             let community = self.community_view(conn, &keys)?;
-            let people = fold_people(&profiles);
             Ok(state_hash(roster.roster().hash(), threads, pages, &people, community.as_ref()))
         })
     }

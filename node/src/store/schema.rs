@@ -107,8 +107,9 @@ CREATE TABLE epoch_keys (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE todo (n INTEGER PRIMARY KEY, t INTEGER);
 CREATE TABLE voids (n INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 
--- grp: threads with one group are folded together (imports of one root), named by the first of
--- them. The summary columns are NULL but for canonical roots.
+-- grp: threads with one group are folded together (imports of one root, and what leads connected),
+-- named by the first of them. shown: the thread in which what has this id is shown. The summary
+-- columns are NULL but for threads that are shown, by their root.
 CREATE TABLE threads (
     t INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -121,8 +122,12 @@ CREATE TABLE threads (
     posts INTEGER,
     started INTEGER,
     active INTEGER,
+    shown INTEGER,
+    pinned INTEGER NOT NULL DEFAULT 0,
+    featured INTEGER NOT NULL DEFAULT 0,
     hash BLOB
 );
+CREATE INDEX threads_pinned ON threads (t) WHERE pinned = 1;
 CREATE INDEX threads_by_group ON threads (grp);
 CREATE INDEX threads_by_activity ON threads (active) WHERE hash IS NOT NULL;
 CREATE TABLE thread_entries (
@@ -134,8 +139,8 @@ CREATE TABLE thread_tags (
 CREATE INDEX thread_tags_by_thread ON thread_tags (t);
 
 -- doc: rowid in the full text index, ascending by sort time. n: first arrival of the post.
--- t: canonical root of its thread. text_n: the entry that holds the current text. parent: author of
--- the post it answers. print: hash of what is indexed.
+-- t: root of the thread in which it is shown. text_n: the entry that holds the current text. parent:
+-- author of the post it answers. print: hash of what is indexed. hidden: folded away by a lead.
 CREATE TABLE posts (
     doc INTEGER PRIMARY KEY,
     n INTEGER NOT NULL UNIQUE,
@@ -146,8 +151,10 @@ CREATE TABLE posts (
     parent INTEGER,
     origin INTEGER,
     sort INTEGER NOT NULL,
+    hidden INTEGER NOT NULL DEFAULT 0,
     print BLOB NOT NULL
 );
+CREATE INDEX posts_hidden ON posts (grp) WHERE hidden = 1;
 CREATE INDEX posts_by_group ON posts (grp, n);
 CREATE TABLE names (a INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE fts USING fts5(
@@ -155,7 +162,7 @@ CREATE VIRTUAL TABLE fts USING fts5(
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 
--- Profiles and community names: entries by kind and author.
+-- Profiles, community names and tended topics: entries by kind and author.
 CREATE TABLE specials (
     kind INTEGER NOT NULL, m INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, m, n)
 ) WITHOUT ROWID;
@@ -212,7 +219,7 @@ DELETE FROM stands;
 DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE class <> 0);
 UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
 UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NULL, origin = NULL,
-    posts = NULL, started = NULL, active = NULL, hash = NULL;
+    posts = NULL, started = NULL, active = NULL, shown = NULL, pinned = 0, featured = 0, hash = NULL;
 DELETE FROM thread_tags;
 DELETE FROM page_todo;
 DELETE FROM pages;
@@ -220,7 +227,11 @@ DELETE FROM asks;
 DELETE FROM ask_workers;
 DELETE FROM posts;
 DELETE FROM names;
-INSERT INTO fts(fts) VALUES ('delete-all');
+DROP TABLE fts;
+CREATE VIRTUAL TABLE fts USING fts5(
+    title, body, content = '', contentless_delete = 1,
+    tokenize = 'porter unicode61 remove_diacritics 2'
+);
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;

@@ -50,7 +50,20 @@ pub(super) fn talk() -> impl Strategy<Value = Talk> {
                 refs = vec![thread, target.id];
                 refs.extend(about);
             }
-            let body = match s.kind % 16 {
+            let other = s.refs[s.refs.len() - 1].get(&t.entries);
+            let (home, other) = (other.refs.first().copied().unwrap_or(other.id), other.id);
+            let body = match s.kind % 22 {
+                16 | 17 => under(home, other),
+                18 => split(["x", "y"][usize::from(s.n % 2)], s.n % 3 == 0),
+                19 => {
+                    if s.n % 2 == 0 {
+                        back()
+                    } else {
+                        retitle("z")
+                    }
+                }
+                20 => hide(s.n % 3 > 0),
+                21 => tag(["T", "t", "u"][usize::from(s.n % 3)], s.n % 2 == 0),
                 0..=4 => post("text", None),
                 5 | 6 => post(["a", "b"][usize::from(s.n % 2)], origin("<2@x>", i64::from(s.n))),
                 7..=9 => Body::Edit(crate::payload::Edit { text: format!("edit {}", s.n % 3) }),
@@ -123,10 +136,30 @@ proptest! {
         }
     }
 
-    /// A store folds one group of roots at a time, with what names one of them.
+    /// A store folds one group of roots at a time, with what names one of them: copies, and what an
+    /// act of a lead connects.
     #[test]
     fn folding_group_by_group_gives_the_same(t in talk()) {
-        let key = |e: &TalkEntry| origin_key(&e.body).unwrap_or(*e.id.as_bytes());
+        let mut group: BTreeMap<[u8; 32], [u8; 32]> = BTreeMap::new();
+        let find = |group: &BTreeMap<[u8; 32], [u8; 32]>, mut key: [u8; 32]| {
+            while let Some(next) = group.get(&key) {
+                key = *next;
+            }
+            key
+        };
+        let copies: BTreeMap<EntryId, [u8; 32]> =
+            t.entries.iter().filter_map(|e| Some((e.id, origin_key(&e.body)?))).collect();
+        let of_id = |id: &EntryId| copies.get(id).copied().unwrap_or(*id.as_bytes());
+        for e in t.entries.iter().filter(|e| e.role >= Role::Lead) {
+            let Body::ThreadOp(op) = &e.body else { continue };
+            let crate::payload::ThreadAct::Under(to, _) = &op.act else { continue };
+            let a = find(&group, of_id(&e.refs[0]));
+            let b = find(&group, of_id(&EntryId::new(**to)));
+            if a != b {
+                group.insert(a, b);
+            }
+        }
+        let key = |e: &TalkEntry| find(&group, of_id(&e.id));
         let roots = || t.entries.iter().filter(|e| matches!(e.body, Body::Ask(_) | Body::Note(_)));
         let keys: BTreeSet<[u8; 32]> = roots().map(key).collect();
         let mut threads = Vec::new();

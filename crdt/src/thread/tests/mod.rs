@@ -1,4 +1,5 @@
 mod laws;
+mod placing;
 mod refs;
 mod rules;
 mod testing;

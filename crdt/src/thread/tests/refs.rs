@@ -26,7 +26,7 @@ fn plain_posts() {
     assert_eq!(refs(&t, 3, a, &post("x", None)), Ok(vec![a]));
     assert_eq!(refs(&t, 3, r, &post("x", None)), Ok(vec![a, r]));
     assert_eq!(refs(&t, 2, r, &edit("x")), Ok(vec![a, r]));
-    assert_eq!(refs(&t, 1, a, &edit("x")), Ok(vec![a, a]));
+    assert_eq!(refs(&t, 1, a, &edit("x")), Err(RefsError::QuestionPage));
     assert_eq!(refs(&t, 1, r, &edit("x")), Err(RefsError::NotOwn));
     assert_eq!(refs(&t, 1, r, &Body::Withdraw), Err(RefsError::NotOwn));
     assert_eq!(refs(&t, 1, r, &react(false)), Err(RefsError::NoReaction));
@@ -84,7 +84,7 @@ fn marks_name_all_that_stands() {
 #[test]
 fn no_more_refs_than_a_header_takes() {
     let mut t = Talk::default();
-    let a = t.add(1, &[], ask("How?"));
+    let a = t.add(1, &[], note("Tale", None));
     for _ in 0..20 {
         t.edit(1, &[a, a], "again");
         t.react(1, &[a, a], true);

@@ -166,9 +166,14 @@ mod rule_3_edits {
         assert_eq!(p.original.as_deref(), Some("first"));
         let history: Vec<_> = p.edits.iter().map(|e| (e.id, e.text.as_str(), e.current)).collect();
         assert_eq!(history, [(e1, "second", false), (e2, "third", true)]);
-        // The root's situation is edited alike.
+        // A note's text is edited alike; an ask's stands on its question page.
+        let before = fold(&t);
         t.edit(1, &[a, a], "new situation");
-        assert_eq!(text(&fold(&t).posts[0]), Some("new situation"));
+        assert_eq!(fold(&t), before);
+        let mut t = Talk::default();
+        let n = t.add(1, &[], note("Tale", None));
+        t.edit(1, &[n, n], "new text");
+        assert_eq!(text(&fold(&t).posts[0]), Some("new text"));
     }
 
     #[test]
@@ -616,7 +621,7 @@ fn golden_hash() {
     t.add(1, &[a, x], answer(true));
     assert_eq!(
         crate::id::base32(&fold(&t).hash)[..16],
-        *"r3bpytnwnqysfpft",
+        *"373stbexj1mgq26k",
         "nodes of both versions would never agree on their state"
     );
 }

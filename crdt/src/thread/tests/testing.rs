@@ -3,7 +3,8 @@
 use crate::clock::Hlc;
 use crate::id::{EntryId, MemberId};
 use crate::payload::{
-    Ask, Body, Edit, Mark, Note, Origin, Post, PostRole, React, Reaction, Role, ThreadState,
+    Ask, Body, Edit, Hide, Mark, Note, Origin, Post, PostRole, React, Reaction, Role, Tag,
+    ThreadAct, ThreadOp, ThreadState,
 };
 
 use super::super::TalkEntry;
@@ -103,4 +104,32 @@ pub(super) fn state(state: ThreadState) -> Body {
 
 pub(super) fn answer(part: bool) -> Body {
     Body::Mark(Mark::Answer(part))
+}
+
+fn op(act: ThreadAct) -> Body {
+    Body::ThreadOp(ThreadOp { act, reason: Some("why".into()) })
+}
+
+pub(super) fn split(title: &str, ask: bool) -> Body {
+    op(ThreadAct::Split(title.into(), ask))
+}
+
+pub(super) fn under(thread: EntryId, post: EntryId) -> Body {
+    op(ThreadAct::Under((*thread.as_bytes()).into(), (*post.as_bytes()).into()))
+}
+
+pub(super) fn back() -> Body {
+    op(ThreadAct::Back)
+}
+
+pub(super) fn retitle(title: &str) -> Body {
+    op(ThreadAct::Retitle(title.into()))
+}
+
+pub(super) fn hide(on: bool) -> Body {
+    Body::Hide(Hide { on, reason: Some("rude".into()) })
+}
+
+pub(super) fn tag(tag: &str, on: bool) -> Body {
+    Body::Tag(Tag { tag: tag.into(), on })
 }

@@ -21,7 +21,7 @@ use super::topics::{About, Matcher, MyTopic, my_topics};
 use super::{stored_ms, tags_of_all};
 use crate::store::fold::thread_state_number;
 use crate::store::keys::Keyring;
-use crate::store::read::{ThreadSummary, own_number};
+use crate::store::read::{ThreadSummary, list_numbered, own_number};
 use crate::store::rows::{N, entry_id, unordered};
 use crate::store::write::Ctx;
 use crate::store::{Store, StoreError};
@@ -32,6 +32,8 @@ const DAY_MS: u64 = 86_400_000;
 const OVERDUE_DAYS: u64 = 30;
 /// Outcomes listed, the latest.
 const MAX_OUTCOMES: i64 = 500;
+/// Featured threads looked at, the latest activity first.
+const MAX_FEATURED: usize = 100;
 
 /// What is known of an ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,6 +74,8 @@ pub struct Needs {
     pub more: u64,
     /// Open asks about other topics.
     pub elsewhere: u64,
+    /// Those of them that nobody replied to.
+    pub unanswered: u64,
     /// Such asks in muted and snoozed threads.
     pub hidden: u64,
 }
@@ -309,6 +313,7 @@ impl Store {
                 let about = matcher.about(&ask.title, tags);
                 if about.is_empty() && !topics.is_empty() && !all {
                     out.elsewhere += 1;
+                    out.unanswered += u64::from(ask.replies == 0);
                 } else if stances.is_muted(ask.t) || snoozed.contains(&ask.t) {
                     out.hidden += 1;
                 } else {
@@ -406,6 +411,25 @@ impl Store {
                 out.push(Outcome { thread, post, author, time_ms: sort.unsigned_abs(), text });
             }
             Ok(out)
+        })
+    }
+
+    /// Threads that a lead features, with activity since a time, Unix milliseconds, or something that I
+    /// have not read; the latest activity first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn featured_since(&self, since_ms: u64) -> Result<Vec<ThreadSummary>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let own = own_number(conn, self)?;
+            let stances = Stances::load(conn)?;
+            let found = list_numbered(conn, " AND t.featured = 1", vec![own.into()], MAX_FEATURED)?;
+            let heard = |(t, thread): (i64, ThreadSummary)| {
+                let news = thread.active_ms >= since_ms || thread.unread > 0;
+                (news && !stances.is_muted(t)).then_some(thread)
+            };
+            Ok(found.into_iter().filter_map(heard).collect())
         })
     }
 

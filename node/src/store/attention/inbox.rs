@@ -148,7 +148,7 @@ fn threads_with_news(conn: &Connection, own: i64) -> Result<Vec<Found>, StoreErr
          coalesce(max(x.parent = ?1), 0),
          coalesce(max(CASE WHEN x.parent = ?1 OR t.author = ?1 AND t.origin IS NULL THEN x.n END), 0)
          FROM posts x INDEXED BY posts_unread JOIN threads t ON t.t = x.t
-         WHERE x.unread = 1 AND x.origin IS NULL AND x.author <> ?1 AND t.hash IS NOT NULL
+         WHERE x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1 AND t.hash IS NOT NULL
          GROUP BY x.t",
     )?;
     let rows = statement.query_map([own], |r| {
@@ -199,7 +199,7 @@ fn new_mentions(
     let handles = own_handles(name, others);
     let mut statement = conn.prepare_cached(
         "SELECT n, t, text_n FROM posts
-         WHERE unread = 1 AND origin IS NULL AND author <> ?1 ORDER BY n DESC LIMIT ?2",
+         WHERE unread = 1 AND hidden = 0 AND origin IS NULL AND author <> ?1 ORDER BY n DESC LIMIT ?2",
     )?;
     let latest: Vec<(i64, i64, i64)> = statement
         .query_map((own, MAX_LOOKED_THROUGH), |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
@@ -228,7 +228,7 @@ impl Store {
             inbox.numbers = conn
                 .prepare_cached(
                     "SELECT n FROM posts x JOIN threads t ON t.t = x.t
-                     WHERE x.unread = 1 AND x.origin IS NULL AND x.author <> ?1
+                     WHERE x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1
                      AND t.hash IS NOT NULL",
                 )?
                 .query_map([own], |r| r.get(0))?
@@ -310,7 +310,7 @@ fn new_posts(
         "SELECT e.id, m.id, p.name, x.sort, coalesce(x.parent = ?1, 0), x.n
          FROM posts x JOIN entries e ON e.n = x.n JOIN members m ON m.m = x.author
          LEFT JOIN people p ON p.m = x.author
-         WHERE x.t = ?2 AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?1
+         WHERE x.t = ?2 AND x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1
          ORDER BY x.n DESC LIMIT ?3",
     )?;
     let mut posts: Vec<InboxPost> = statement

@@ -1,10 +1,12 @@
 //! Which topics are mine, and what is about one of them.
 //!
-//! 1. My topics are those I follow (local), those I look after until a time (published), and the words
-//!    of my "ask me about".
-//! 2. A thread is about a topic if one of its tags is the topic, or if its title holds the topic's
-//!    words next to each other. Usual English endings make no difference, so that "convoy" meets
-//!    "Convoys at night". Untagged threads, an old archive's above all, are found by their titles.
+//! 1. My topics are those I follow (local), those I look after until a time (published), and what my
+//!    "ask me about" lists: short phrases between commas and "and" as they stand, of anything longer
+//!    each word.
+//! 2. A thread is about a topic if a tag of it is the topic, or a word or several of it ("anthropic" of
+//!    "anthropic reasoning"), or if its title holds the topic's words next to each other. Usual English
+//!    endings make no difference, so that "convoy" meets "Convoys at night". Untagged threads, an old
+//!    archive's above all, are found by their titles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,18 +25,19 @@ use crate::store::{Durability, Store, StoreError};
 
 /// Fewest letters of a word of a profile that is a topic.
 const MIN_WORD: usize = 3;
-/// Words of a profile that are topics, at most.
-const MAX_WORDS: usize = 40;
+/// Topics that a profile names, at most.
+const MAX_TOPICS: usize = 40;
+/// Words of a phrase that is a topic as it stands, at most.
+const MAX_PHRASE: usize = 3;
 
 /// Words of a profile that say nothing by themselves.
 const IDLE: &[&str] = &[
     "about", "all", "also", "and", "any", "anything", "are", "ask", "been", "but", "can", "did",
     "for", "from", "getting", "had", "has", "have", "how", "into", "its", "just", "kind", "like",
-    "lot", "made", "make", "many", "more", "most", "much", "new", "not", "off", "old", "one",
-    "other", "our", "out", "over", "own", "some", "such", "than", "that", "the", "their", "them",
-    "then", "there", "these", "things", "this", "through", "too", "two", "under", "use", "used",
-    "using", "very", "was", "well", "were", "what", "when", "where", "which", "while", "who",
-    "will", "with", "work", "working", "would", "years", "you", "your",
+    "lot", "made", "make", "not", "our", "own", "some", "such", "than", "that", "the", "their",
+    "them", "then", "there", "these", "things", "this", "through", "too", "use", "used", "using",
+    "very", "was", "well", "were", "what", "when", "where", "which", "while", "who", "will",
+    "with", "work", "working", "would", "years", "you", "your",
 ];
 
 /// Endings in which two forms of an English word differ.
@@ -127,7 +130,7 @@ impl Matcher {
         let mut out = Vec::new();
         for (topic, parts) in &self.0 {
             let tagged = |(tag, words): &(String, Vec<String>)| {
-                tag == topic || words.len() == parts.len() && holds(words, parts)
+                tag == topic || words.len() <= parts.len() && holds(parts, words)
             };
             let by_tag = tags.iter().any(tagged);
             if by_tag || holds(&title, parts) {
@@ -139,15 +142,25 @@ impl Matcher {
 }
 
 /// The topics that a profile's "ask me about" names.
-fn words_of_profile(text: &str) -> BTreeSet<String> {
+fn listed_in(text: &str) -> BTreeSet<String> {
+    let lower = text.to_lowercase();
+    let parts = lower.split(['\n', ',', ';', '.', '/', '(', ')', '&']);
+    let phrases = parts.flat_map(|part| part.split(" and ")).flat_map(|part| part.split(" or "));
+    let idle = |word: &String| word.chars().count() < MIN_WORD || IDLE.contains(&word.as_str());
+    let says = |word: &String| {
+        let long = word.chars().count() >= MIN_WORD;
+        long && !word.chars().all(|c| c.is_ascii_digit()) && !IDLE.contains(&word.as_str())
+    };
     let mut out = BTreeSet::new();
-    for word in words(text) {
-        let long = word.chars().count() >= MIN_WORD && !word.chars().all(|c| c.is_ascii_digit());
-        if long && !IDLE.contains(&word.as_str()) && out.len() < MAX_WORDS {
-            out.insert(word);
+    for phrase in phrases {
+        let phrase: Vec<String> = words(phrase).into_iter().skip_while(idle).collect();
+        if phrase.len() > MAX_PHRASE {
+            out.extend(phrase.into_iter().filter(says));
+        } else if phrase.iter().any(says) {
+            out.insert(phrase.join(" "));
         }
     }
-    out
+    out.into_iter().take(MAX_TOPICS).collect()
 }
 
 fn followed(conn: &Connection) -> Result<Vec<String>, StoreError> {
@@ -178,8 +191,8 @@ pub(super) fn my_topics(
         let profiles: Vec<TalkEntry> = profiles.into_iter().map(|(_, entry)| entry).collect();
         let profile = fold_people(&profiles).remove(&me.member).map(|person| person.profile);
         let text = profile.and_then(|profile| profile.ask_about).unwrap_or_default();
-        for word in words_of_profile(&text) {
-            found.entry(word).or_default().push(TopicSource::Profile);
+        for topic in listed_in(&text) {
+            found.entry(topic).or_default().push(TopicSource::Profile);
         }
     }
     Ok(found.into_iter().map(|(topic, sources)| MyTopic { topic, sources }).collect())
@@ -301,14 +314,24 @@ mod tests {
         assert_eq!(about("x", &["Convoys"]), [("convoy".into(), true)]);
         assert_eq!(about("First convoys", &[]), [("convoy".into(), false)]);
         assert_eq!(about("Night-driving drills", &[]), [("night driving".into(), false)]);
+        assert_eq!(about("x", &["night"]), [("night driving".into(), true)]);
+        assert_eq!(about("x", &["driving-night", "night-driving-course"]), []);
         assert!(about("driving at night", &["nightshift"]).is_empty());
         assert!(about("", &[]).is_empty());
     }
 
     #[test]
     fn a_profile_names_topics() {
-        let words = words_of_profile("Ask me about convoys, first counselling and 240 V radios");
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert_eq!(words, ["convoys", "counselling", "first", "radios"]);
+        let listed = |text: &str| listed_in(text).into_iter().collect::<Vec<_>>();
+        assert_eq!(
+            listed("Ask me about convoys, first counselling and 240 V radios"),
+            ["240 v radios", "convoys", "first counselling"]
+        );
+        assert_eq!(listed("many worlds; identity"), ["identity", "many worlds"]);
+        assert_eq!(
+            listed("anything about planning of night convoys with trucks"),
+            ["convoys", "night", "planning", "trucks"]
+        );
+        assert!(listed("the, and of. 12").is_empty());
     }
 }

@@ -19,6 +19,7 @@ mod exchange;
 mod local;
 mod own;
 mod pages;
+mod placing;
 mod seals;
 mod views;
 
