@@ -27,7 +27,12 @@ pub(super) fn run(context: &mut Context, args: &ReactArgs) -> Result<Exit, CliEr
     let people = app.people()?;
     let entry = app.about(&spot, &people, Body::React(React { reaction, on: !args.undo }))?;
     let id = app.publish_one(context, entry)?;
-    let said = if args.undo { "taken back" } else { "said" };
+    let said = match (args.undo, reaction) {
+        (true, _) => "taken back",
+        (false, Reaction::Thanks) => "thanks said",
+        (false, Reaction::Helped) => "noted that it helped you",
+        (false, Reaction::BeenThere) => "noted that you have been there",
+    };
     publish::report(context, said, &id, &root)?;
     Ok(Exit::Done)
 }
