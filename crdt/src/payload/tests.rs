@@ -138,7 +138,7 @@ fn unknown_keys_survive_reading_and_unknown_kinds_are_kept() {
     let Body::Post(p) = decode(Class::Post, &bytes).unwrap() else { panic!() };
     assert_eq!(p.text, "ok");
     assert_eq!(decode(Class::Post, &[0x82, 0x19, 3, 0xe8, 0xa0]).unwrap(), Body::Unknown(1000));
-    assert_eq!(decode(Class::Weave, &[0x82, 0x18, 96, 0xa0]).unwrap(), Body::Unknown(96));
+    assert_eq!(decode(Class::File, &[0x82, 0x18, 160, 0xa0]).unwrap(), Body::Unknown(160));
 }
 
 #[test]
