@@ -212,3 +212,20 @@ fn exports_go_to_files_and_overwrite_nothing() {
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2);
     ann.run(&["export", "--all", "--out", &path, "--force"]).ok();
 }
+
+#[test]
+fn earlier_threads_and_people_are_shown_when_somebody_asks() {
+    let (ann, _bob, [ask, _]) = village();
+    let line = ["ask", "A radio for the base camp?", "-m", "We need a small radio.", "--dry-run"];
+    let before = ann.json(&["threads", "--all"])["threads"].as_array().unwrap().len();
+    let hints = ann.json(&line);
+    assert_eq!(hints["threads"][0]["thread"], ask.as_str());
+    assert_eq!(ann.json(&["threads", "--all"])["threads"].as_array().unwrap().len(), before);
+    let ran = ann.run(&line[..4]);
+    assert!(ran.err.contains("You may also read"), "{}", ran.err);
+    assert_eq!(ran.ok().lines().count(), 1);
+    let quiet = ann.run(&[&line[..4], &["--no-hints"]].concat());
+    assert!(!quiet.err.contains("You may also read"), "{}", quiet.err);
+    assert!(ann.json(&["who", "radio"])["experts"].is_array());
+    assert!(ann.json(&["who"]).get("experts").is_none());
+}

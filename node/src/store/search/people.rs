@@ -116,6 +116,8 @@ impl Tally {
     }
 }
 
+/// Grounds with what speaks on each, the weightiest first.
+type Grounded = Vec<(Ground, Tally)>;
 type Tallies = BTreeMap<Number, BTreeMap<Ground, Tally>>;
 
 impl Store {
@@ -134,11 +136,11 @@ impl Store {
             for found in found.iter().filter(|m| m.score >= best * MIN_SHARE) {
                 speak(conn, found, &mut tallies)?;
             }
-            let mut people: Vec<(f64, Number, Vec<(Ground, Tally)>)> = tallies
+            let mut people: Vec<(f64, Number, Grounded)> = tallies
                 .into_iter()
                 .map(|(who, grounds)| {
                     let points = grounds.iter().map(|(ground, tally)| tally.points(*ground)).sum();
-                    let mut grounds: Vec<(Ground, Tally)> = grounds.into_iter().collect();
+                    let mut grounds: Grounded = grounds.into_iter().collect();
                     grounds.sort_by(|a, b| b.1.points(b.0).total_cmp(&a.1.points(a.0)));
                     (points, who, grounds)
                 })

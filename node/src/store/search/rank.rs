@@ -416,7 +416,7 @@ fn scores(
 }
 
 /// How much more than by its words a document is worth.
-fn factor(found: &Match, words: &[&Wanted]) -> f64 {
+fn factor(found: &Match, title: f64) -> f64 {
     let mut factor = 1.0;
     if found.worth & OUTCOME != 0 {
         factor += 0.6;
@@ -431,24 +431,31 @@ fn factor(found: &Match, words: &[&Wanted]) -> f64 {
         Some((DocKind::Question, _)) => factor += 0.2,
         _ => {}
     }
-    if !words.is_empty() {
-        let title: Vec<String> = words_of(&found.title).collect();
-        let hit = |w: &&&Wanted| title.iter().any(|t| (w.prefix && w.is(t)) || alike(t, &w.word));
-        let hits = words.iter().filter(hit).count();
-        #[allow(clippy::cast_precision_loss)] // a handful of words
-        let share = hits as f64 / words.len() as f64;
-        factor += 0.8 * share;
+    factor + 0.8 * title
+}
+
+/// The share of the words that a title has.
+fn title_share(title: &str, words: &[&Wanted]) -> f64 {
+    if words.is_empty() {
+        return 0.0;
     }
-    factor
+    let title: Vec<String> = words_of(title).collect();
+    let hit = |w: &&&Wanted| title.iter().any(|t| (w.prefix && w.is(t)) || alike(t, &w.word));
+    let hits = words.iter().filter(hit).count();
+    #[allow(clippy::cast_precision_loss)] // a handful of words
+    let share = hits as f64 / words.len() as f64;
+    share
 }
 
 /// The best document of each thread, the best first; equal ones the newest first.
 pub(super) fn grouped(found: Vec<Match>, words: &[&Wanted]) -> Vec<Match> {
     let mut places: HashMap<(Option<i64>, i64), usize> = HashMap::new();
+    let mut titles: HashMap<Option<i64>, f64> = HashMap::new();
     let mut out: Vec<Match> = Vec::new();
     for mut found in found {
+        let title = *titles.entry(found.t).or_insert_with(|| title_share(&found.title, words));
         // What cannot be weighed still differs by what it is.
-        found.score = found.score.max(1e-3) * factor(&found, words);
+        found.score = found.score.max(1e-3) * factor(&found, title);
         let key = (found.t, if found.t.is_some() { 0 } else { found.doc });
         match places.get(&key).and_then(|place| out.get_mut(*place)) {
             None => {

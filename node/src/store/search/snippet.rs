@@ -11,6 +11,8 @@ const SNIPPET_CHARS: usize = 160;
 const LEAD_CHARS: usize = 50;
 /// Matches that windows are tried at.
 const MAX_PLACES: usize = 200;
+/// Bytes of a text that are looked through.
+const MAX_BYTES: usize = 24 * 1024;
 /// Longest ending in which two forms of a word differ.
 const MAX_ENDING: usize = 5;
 
@@ -62,6 +64,9 @@ pub(super) fn snippet(text: &str, wanted: &[Wanted]) -> Snippet {
     let mut line = String::new();
     let mut quoted: Vec<Range<usize>> = Vec::new();
     for part in text.lines() {
+        if line.len() > MAX_BYTES {
+            break;
+        }
         let from = line.len();
         for word in part.split_whitespace() {
             if !line.is_empty() {
