@@ -2,6 +2,7 @@
 
 mod answer;
 mod ask;
+mod ask_form;
 #[cfg(test)]
 mod attention_tests;
 mod close;
@@ -11,6 +12,7 @@ mod digest;
 mod edit;
 mod export;
 mod help;
+mod hints;
 mod identity;
 mod import;
 mod inbox;

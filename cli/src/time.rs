@@ -88,6 +88,58 @@ pub fn parse_day(text: &str) -> Option<i64> {
     seconds_of(Date { year: i64::from(year), month, day })
 }
 
+/// Reads a point in time to come, in UTC, as Unix seconds: `2026-03-06` (the last second of the day),
+/// `2026-03-06 18:00` or with a `T`, `today`, `tomorrow`, `tomorrow 18:00`, `18:00` (the next time it is
+/// so late), or so long from now: `90m`, `12h`, `3d`, `2w`.
+#[must_use]
+pub fn parse_when(text: &str, now: i64) -> Option<i64> {
+    let text = text.trim().to_lowercase();
+    let midnight = now.div_euclid(DAY).saturating_mul(DAY);
+    let spans = [('m', 60), ('h', 3600), ('d', DAY), ('w', 7 * DAY)];
+    for (unit, seconds) in spans {
+        if let Some(count) = text.strip_suffix(unit)
+            && !count.is_empty()
+            && count.bytes().all(|b| b.is_ascii_digit())
+        {
+            let then = now.checked_add(count.parse::<i64>().ok()?.checked_mul(seconds)?)?;
+            return date_of(then).map(|_| then);
+        }
+    }
+    if let Some(of_day) = time_of_day(&text) {
+        let then = midnight.saturating_add(of_day);
+        return Some(if then > now { then } else { then.saturating_add(DAY) });
+    }
+    let (day, of_day) = match text.split_once([' ', 't']).filter(|(day, _)| day.len() == 10) {
+        Some((day, clock)) => (day, Some(clock)),
+        None => match text.split_once(' ') {
+            Some((day, clock)) => (day, Some(clock)),
+            None => (text.as_str(), None),
+        },
+    };
+    let first = match day {
+        "today" => midnight,
+        "tomorrow" => midnight.saturating_add(DAY),
+        day => parse_day(day)?,
+    };
+    match of_day {
+        Some(clock) => Some(first.saturating_add(time_of_day(clock.trim().trim_end_matches('z'))?)),
+        None => Some(first.saturating_add(DAY - 1)),
+    }
+}
+
+/// Seconds since midnight of `18:00` or `18:00:30`.
+fn time_of_day(text: &str) -> Option<i64> {
+    let mut parts = text.split(':');
+    let mut number = |most: i64| {
+        let part = parts.next()?;
+        let fits = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<i64>().ok().filter(|n| fits && *n <= most)
+    };
+    let (hours, minutes) = (number(23)?, number(59)?);
+    let seconds = if text.matches(':').count() == 2 { number(59)? } else { 0 };
+    parts.next().is_none().then_some(hours * 3600 + minutes * 60 + seconds)
+}
+
 /// `2001-03-12`, or [`UNCLEAR`].
 #[must_use]
 pub fn day(seconds: i64) -> String {
@@ -206,6 +258,31 @@ mod tests {
         assert_eq!(parse_day("2000-02-29"), Some(951_782_400));
         for bad in ["2001-02-29", "2000-13-01", "2000-00-10", "2000-1-01", "", "x", "2000-02-3x"] {
             assert_eq!(parse_day(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn points_in_time_to_come() {
+        // 2023-11-14 22:13:20
+        let now = 1_700_000_000;
+        for (text, shown) in [
+            ("2023-11-20", "2023-11-20 23:59 UTC"),
+            ("2023-11-20 18:00", "2023-11-20 18:00 UTC"),
+            ("2023-11-20T18:00:00Z", "2023-11-20 18:00 UTC"),
+            ("Tomorrow 18:00", "2023-11-15 18:00 UTC"),
+            ("tomorrow", "2023-11-15 23:59 UTC"),
+            ("today", "2023-11-14 23:59 UTC"),
+            ("23:00", "2023-11-14 23:00 UTC"),
+            ("7:30", "2023-11-15 07:30 UTC"),
+            ("3d", "2023-11-17 22:13 UTC"),
+            ("90m", "2023-11-14 23:43 UTC"),
+        ] {
+            assert_eq!(parse_when(text, now).map(moment).as_deref(), Some(shown), "{text}");
+        }
+        let odd =
+            ["", "d", "24:00", "tomorrow 25:00", "2023-02-30", "99999999999999d", "t", "1:2:3:4"];
+        for bad in odd.into_iter().chain(["soon", "9223372036854775807w", "2023-11-20 x", "é"]) {
+            assert_eq!(parse_when(bad, now), None, "{bad}");
         }
     }
 

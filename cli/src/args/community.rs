@@ -81,10 +81,14 @@ pub struct LeaveArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  lanai who
-  lanai who radio                  whose name or experience mentions it")]
+  lanai who                        everybody
+  lanai who ann                    by name
+  lanai who \"convoy planning\"      who may know, and why
+
+Somebody is named because of a profile, an answer, an outcome or a post; each name comes with its
+reasons. Authors of imported posts are named too, though they are no members.")]
 pub struct WhoArgs {
-    /// Words to look for in names and profiles
+    /// A name, or what you want to know about
     #[arg(value_name = "WORDS")]
     pub words: Vec<String>,
 }

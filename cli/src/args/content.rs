@@ -20,9 +20,13 @@ pub struct TextArgs {
 Examples:
   lanai ask \"How do you run a first counselling?\" -m \"New sergeant, first week.\" -t people
   lanai ask \"Which radio for the patrol base?\" --decide \"order by Friday\" --by 2026-03-06
-  lanai ask                       opens your editor; the first line is the title
+  lanai ask \"Can the ford take a loaded trailer?\" --by \"tomorrow 18:00\" --help-with facts
+  lanai ask                        opens your editor; the first line is the title
+  lanai ask \"First counselling?\" -m \"\" --dry-run     only shows what is here already
 
-A good ask says what the situation is, what was tried and what would help.")]
+A good ask says what the situation is, what was tried and what would help. Before it is sent, earlier
+threads like it and people who may know are shown, from what is on this device. At a terminal one of
+them can be read; if it helped, nothing is sent and its author learns that it did.")]
 pub struct AskArgs {
     /// The question in one line [default: the first line of the text]
     #[arg(value_name = "TITLE")]
@@ -36,15 +40,21 @@ pub struct AskArgs {
     /// What has to be decided
     #[arg(long, value_name = "TEXT")]
     pub decide: Option<String>,
-    /// By when it is needed, as YYYY-MM-DD
-    #[arg(long, value_name = "DATE")]
+    /// By when it is needed: 2026-03-06, 2026-03-06 18:00, tomorrow 18:00, 18:00 or 3d (UTC)
+    #[arg(long, value_name = "WHEN")]
     pub by: Option<String>,
     /// What was tried already
     #[arg(long, value_name = "TEXT")]
     pub tried: Option<String>,
     /// What would help; may be given several times
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long = "help-with", alias = "helps", value_enum, value_delimiter = ',')]
     pub helps: Vec<Help>,
+    /// Do not look for earlier threads and people
+    #[arg(long, conflicts_with = "dry_run")]
+    pub no_hints: bool,
+    /// Only show earlier threads and people; send nothing
+    #[arg(long, visible_alias = "hints")]
+    pub dry_run: bool,
 }
 
 /// `lanai note`
@@ -258,20 +268,44 @@ pub struct CloseArgs {
 #[command(after_help = "\
 Examples:
   lanai search first counselling
-  lanai search \"combat patrol\" --author ann -n 5")]
+  lanai search \"combat patrol\" --author ann -n 5
+  lanai search convoy -- -rain     with the one word and without the other
+  lanai search conv* by:ann tag:roads since:2026-03 in:title
+  lanai search --best trailer brakes
+  lanai search --state outcome --since 30d
+
+Words match in any form; \"quoted words\" stand together; conv* is a beginning; -word must not occur
+(after --). A word that occurs nowhere is taken for a typo of one that does. In the text, tag:, by:,
+since:, until:, state: and in:title do what the options do. Times are 2001, 2001-05, 2001-05-12, or
+so long ago: 12h, 30d, 2w, 6m, 1y. Found are posts, question and answer pages, and people.")]
 pub struct SearchArgs {
-    /// Words that must all occur; quoted words must stand together
-    #[arg(value_name = "WORDS", required = true)]
+    /// Words that must all occur, and filters
+    #[arg(value_name = "WORDS")]
     pub words: Vec<String>,
     /// Only what this member or original author wrote
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, visible_alias = "by", value_name = "NAME")]
     pub author: Option<String>,
-    /// Only in threads with this tag
-    #[arg(short, long, value_name = "TAG")]
-    pub tag: Option<String>,
-    /// The best matches first, not the newest
-    #[arg(short, long)]
+    /// Only in threads with this tag; may be given several times, then with all of them
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Only of this time or later
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only of this time or earlier
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only in asks that are open, working, answered or closed; outcome: where one was told
+    #[arg(short, long, value_name = "STATE")]
+    pub state: Option<String>,
+    /// The words must be in the title
+    #[arg(long)]
+    pub title: bool,
+    /// The best matches first, one of each thread
+    #[arg(short, long, conflicts_with = "newest")]
     pub best: bool,
+    /// The newest first, as without this
+    #[arg(long)]
+    pub newest: bool,
     /// How many to list
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: usize,

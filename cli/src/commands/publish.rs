@@ -51,7 +51,7 @@ impl Written {
     }
 
     /// The same, where the entry could not be published: the error also says where the text is.
-    fn kept(&self, error: CliError) -> CliError {
+    pub(super) fn kept(&self, error: CliError) -> CliError {
         let Some(draft) = &self.draft else { return error };
         let kept = format!("your text is kept in {}", draft.path().display());
         let hint =

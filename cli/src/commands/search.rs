@@ -1,10 +1,13 @@
-//! `lanai search`: finds posts by their words.
+//! `lanai search`: finds posts, pages and people by their words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::thread::PostText;
-use lanai_node::store::{SearchHit, SearchOrder, SearchQuery, ThreadFilter, ThreadView};
+use lanai_node::store::{
+    HitKind, SearchHit, SearchOrder, SearchQuery, SearchResults, SearchState, ThreadView, span,
+};
 use serde::Serialize;
 
 use super::{Context, threads};
@@ -14,103 +17,187 @@ use crate::error::{CliError, Exit};
 use crate::layout::{Indent, Style, Table, Text};
 use crate::time;
 
-/// Matches looked at for those with a tag.
-const MAX_LOOKED_AT: usize = 20_000;
+/// Documents that the store counts; so many may be more.
+const MAX_COUNTED: usize = 1_000;
 
 #[derive(Serialize)]
 struct Found {
     query: String,
+    /// Posts, pages and people that hold all words, up to 1,000.
+    count: Option<usize>,
+    corrected: Vec<Corrected>,
+    ignored: Vec<String>,
     hits: Vec<Hit>,
+}
+
+#[derive(Serialize)]
+struct Corrected {
+    typed: String,
+    searched: String,
 }
 
 #[derive(Serialize)]
 struct Hit {
     id: String,
     short: String,
+    kind: &'static str,
     thread: String,
     title: String,
+    /// Where the words are: byte ranges `[from, to)` of the UTF-8 text.
+    title_matches: Vec<[usize; 2]>,
+    state: Option<&'static str>,
     author: Person,
     origin: Option<String>,
     time: Option<String>,
     time_ms: u64,
     snippet: String,
+    matches: Vec<[usize; 2]>,
+    more_in_thread: usize,
+    partial: bool,
     text: Option<String>,
 }
 
 pub(super) fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, CliError> {
-    let text = query(&args.words);
+    let query = query(context, args)?;
     let app = App::open(context)?;
     let people = app.people()?;
     say_lag(context, &app)?;
-    let hits = find(&app, args, &text)?;
+    let found = app.store().search(&query)?;
+    for filter in &found.ignored {
+        context.ui.warn(format!("\"{filter}\" is not understood and left out"));
+    }
+    for (typed, searched) in &found.corrected {
+        context.ui.say(format!("searched for «{searched}» instead of «{typed}»"));
+    }
     if context.ui.is_json() {
-        let hits = whole(&app, &people, hits)?;
-        context.ui.json("search", &Found { query: text, hits })?;
+        let corrected = found
+            .corrected
+            .iter()
+            .map(|(typed, searched)| Corrected { typed: typed.clone(), searched: searched.clone() })
+            .collect();
+        let (count, ignored) = (found.count, found.ignored.clone());
+        let hits = whole(&app, &people, found.hits)?;
+        let query = query.text;
+        context.ui.json("search", &Found { query, count, corrected, ignored, hits })?;
         return Ok(Exit::Done);
     }
-    if hits.is_empty() {
+    if found.hits.is_empty() {
         context.ui.say("nothing found");
         context.ui.hint("all words must occur; part of a word is written as conv*");
         return Ok(Exit::Done);
     }
     if !context.ui.out_is_terminal() {
-        let table = table(&hits, &people, context.now());
+        let table = table(&found.hits, &people, context.now());
         context.ui.table(&table)?;
         return Ok(Exit::Done);
     }
     context.ui.start_pager();
-    let words = words(&text);
-    for (place, hit) in hits.iter().enumerate() {
+    let mut partial = false;
+    for (place, hit) in found.hits.iter().enumerate() {
         if place > 0 {
             context.ui.blank()?;
         }
-        show(context, &people, hit, &words)?;
+        if hit.partial && !partial {
+            context.ui.line(Text::styled(Style::Dim, "With some of the words:"))?;
+            context.ui.blank()?;
+            partial = true;
+        }
+        show(context, &people, hit)?;
     }
-    if hits.len() >= args.limit {
-        context.ui.end_pager()?;
-        context.ui.hint(format!("these are the first {}; -n shows more", hits.len()));
-    }
+    context.ui.end_pager()?;
+    tell_more(context, &query, &found);
     Ok(Exit::Done)
 }
 
+/// What a person may do next.
+fn tell_more(context: &mut Context, query: &SearchQuery, found: &SearchResults) {
+    let count = match found.count {
+        Some(count) if count >= MAX_COUNTED => format!("{count} or more match"),
+        Some(1) => "1 matches".to_owned(),
+        Some(count) => format!("{count} match"),
+        None => String::new(),
+    };
+    let mut hints = Vec::new();
+    if found.hits.len() >= query.limit {
+        hints.push("-n shows more");
+    }
+    if query.order == SearchOrder::Newest && found.count.is_some_and(|count| count > 5) {
+        hints.push("these are the newest; --best ranks them");
+    }
+    if let Some(hit) = found.hits.first() {
+        let next = match hit.kind {
+            HitKind::Person => "lanai who NAME".to_owned(),
+            _ => format!("lanai read {}", hit.post.short()),
+        };
+        let mut line = vec![count, hints.join("; "), next];
+        line.retain(|part| !part.is_empty());
+        context.ui.hint(line.join(" · "));
+    }
+}
+
+fn query(context: &Context, args: &SearchArgs) -> Result<SearchQuery, CliError> {
+    let now_ms = (context.clock)();
+    let time = |text: &Option<String>, option: &str| match text {
+        None => Ok(None),
+        Some(text) => span(text, now_ms).map(Some).ok_or_else(|| {
+            CliError::usage(format!("\"{text}\" is no time for {option}"))
+                .hint("write 2001, 2001-05, 2001-05-12, or so long ago: 12h, 30d, 6m, 1y")
+        }),
+    };
+    let state = match &args.state {
+        None => None,
+        Some(text) => Some(SearchState::parse(text).ok_or_else(|| {
+            CliError::usage(format!("there is no state \"{text}\""))
+                .hint("open, working, answered, closed or outcome")
+        })?),
+    };
+    let query = SearchQuery {
+        text: joined(&args.words),
+        author: args.author.clone(),
+        tags: args.tags.clone(),
+        since_ms: time(&args.since, "--since")?.map(|(from, _)| from),
+        until_ms: time(&args.until, "--until")?.map(|(_, to)| to),
+        state,
+        in_title: args.title,
+        order: if args.best { SearchOrder::Best } else { SearchOrder::Newest },
+        limit: args.limit.max(1),
+        now_ms,
+    };
+    let nothing = SearchQuery {
+        order: query.order,
+        limit: query.limit,
+        now_ms,
+        in_title: query.in_title,
+        ..SearchQuery::default()
+    };
+    if query == nothing {
+        return Err(CliError::usage("there is nothing to look for")
+            .hint("give words, or a filter such as --tag convoy"));
+    }
+    Ok(query)
+}
+
 /// What the shell took apart is one query; a word with spaces in it was quoted.
-fn query(words: &[String]) -> String {
+fn joined(words: &[String]) -> String {
     let quoted = |word: &String| {
         let is_phrase = word.contains(char::is_whitespace) && !word.contains('"');
-        if is_phrase { format!("\"{word}\"") } else { word.clone() }
+        if !is_phrase {
+            return word.clone();
+        }
+        // `by:"Ann Lee"` reaches us as one word without its quotes.
+        match word.split_once(':').filter(|(name, _)| FILTERS.contains(name)) {
+            Some((name, value)) => format!("{name}:\"{value}\""),
+            None => format!("\"{word}\""),
+        }
     };
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-fn find(app: &App, args: &SearchArgs, text: &str) -> Result<Vec<SearchHit>, CliError> {
-    let limit = args.limit.max(1);
-    let search = |limit: usize| {
-        app.store().search(&SearchQuery {
-            text: text.to_owned(),
-            author: args.author.clone(),
-            order: if args.best { SearchOrder::Best } else { SearchOrder::Newest },
-            limit,
-        })
-    };
-    let Some(tag) = &args.tag else { return Ok(search(limit)?) };
-    let tag = Some(tag.trim().trim_start_matches('#').to_lowercase());
-    let tagged = app.store().threads(&ThreadFilter { tag, ..ThreadFilter::default() })?;
-    let tagged: BTreeSet<EntryId> = tagged.into_iter().map(|thread| thread.root).collect();
-    let mut look_at = limit.saturating_mul(4);
-    loop {
-        let mut hits = search(look_at)?;
-        let all = hits.len() < look_at || look_at >= MAX_LOOKED_AT;
-        hits.retain(|hit| tagged.contains(&hit.thread));
-        if all || hits.len() >= limit {
-            hits.truncate(limit);
-            return Ok(hits);
-        }
-        look_at = look_at.saturating_mul(4).min(MAX_LOOKED_AT);
-    }
-}
+/// Filters whose value may have spaces.
+const FILTERS: [&str; 3] = ["by", "author", "tag"];
 
 /// Posts that are here and not searched yet are spoken of.
-fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> {
+pub(super) fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> {
     let left = app.catch_up()?;
     if left > 0 {
         context
@@ -120,24 +207,57 @@ fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> {
     Ok(())
 }
 
-fn show(
-    context: &mut Context,
-    people: &People,
-    hit: &SearchHit,
-    words: &[String],
-) -> Result<(), CliError> {
+fn show(context: &mut Context, people: &People, hit: &SearchHit) -> Result<(), CliError> {
     let when = time::ago(time::seconds(hit.time_ms), context.now());
-    let title = if hit.title.is_empty() { "(withdrawn)" } else { &hit.title };
-    let head = Text::styled(Style::Id, hit.post.short()).plain("  ").with(Style::Heading, title);
+    let title = match hit.title.is_empty() {
+        true => Text::styled(Style::Heading, "(withdrawn)"),
+        false => marked(&hit.title, &hit.title_matches, Style::Heading),
+    };
+    let id = if hit.kind == HitKind::Person { hit.author.short() } else { hit.post.short() };
+    let mut head = Text::styled(Style::Id, id).plain("  ").then(title);
+    if let Some(what) = kind_shown(hit.kind) {
+        head.push(Style::Good, format!("  {what}"));
+    }
     context.ui.line(head)?;
     let indent = Indent::spaces(2);
-    let mut by = author(hit, people);
-    if hit.origin.is_none() && people.me() == Some(hit.author) {
-        by.push(Style::Dim, " (you)");
+    if hit.kind != HitKind::Person {
+        let mut by = author(hit, people);
+        if hit.origin.is_none() && people.me() == Some(hit.author) {
+            by.push(Style::Dim, " (you)");
+        }
+        let mut by = by.with(Style::Dim, format!(", {when}"));
+        if let Some(state) = hit.state {
+            by.push(Style::Dim, format!(", {}", state.word()));
+        }
+        if hit.more > 0 {
+            by.push(Style::Dim, format!(", {} more in the thread", hit.more));
+        }
+        context.ui.indented(by, &indent)?;
     }
-    let by = by.with(Style::Dim, format!(", {when}"));
-    context.ui.indented(by, &indent)?;
-    context.ui.indented(highlighted(&hit.snippet, words), &indent)
+    context.ui.indented(marked(&hit.snippet, &hit.matches, Style::Plain), &indent)
+}
+
+/// What a hit is, where it is more than a post.
+fn kind_shown(kind: HitKind) -> Option<&'static str> {
+    match kind {
+        HitKind::Post => None,
+        HitKind::Outcome => Some("outcome"),
+        HitKind::PartOfAnswer => Some("part of the answer"),
+        HitKind::AnswerPage => Some("answer"),
+        HitKind::QuestionPage => Some("question"),
+        HitKind::Person => Some("person"),
+    }
+}
+
+fn kind_word(kind: HitKind) -> &'static str {
+    match kind {
+        HitKind::Post => "post",
+        HitKind::Outcome => "outcome",
+        HitKind::PartOfAnswer => "part-of-answer",
+        HitKind::AnswerPage => "answer-page",
+        HitKind::QuestionPage => "question-page",
+        HitKind::Person => "person",
+    }
 }
 
 fn author(hit: &SearchHit, people: &People) -> Text {
@@ -147,46 +267,32 @@ fn author(hit: &SearchHit, people: &People) -> Text {
     }
 }
 
-/// Words to highlight, in small letters; those that must not occur left out.
-fn words(query: &str) -> Vec<String> {
-    let wanted = query.split_whitespace().filter(|word| !word.starts_with('-'));
-    let parts = wanted.flat_map(|word| word.split(|c: char| !c.is_alphanumeric()));
-    parts.filter(|part| !part.is_empty()).map(str::to_lowercase).collect()
-}
-
-/// Marks the words of a line that are forms of one of `wanted`.
-fn highlighted(line: &str, wanted: &[String]) -> Text {
+/// A text with its matches marked.
+pub(super) fn marked(line: &str, matches: &[Range<usize>], style: Style) -> Text {
     let mut text = Text::new();
-    let mut rest = line;
-    while !rest.is_empty() {
-        let is_word = rest.starts_with(char::is_alphanumeric);
-        let end = rest.find(|c: char| c.is_alphanumeric() != is_word).unwrap_or(rest.len());
-        let (piece, after) = rest.split_at(end);
-        let hit = is_word && wanted.iter().any(|word| alike(&piece.to_lowercase(), word));
-        text.push(if hit { Style::Match } else { Style::Plain }, piece);
-        rest = after;
+    let mut at = 0;
+    for range in matches {
+        if let (Some(before), Some(hit)) = (line.get(at..range.start), line.get(range.clone())) {
+            text.push(style, before);
+            text.push(Style::Match, hit);
+            at = range.end;
+        }
     }
+    text.push(style, line.get(at..).unwrap_or_default());
     text
 }
 
-/// Longest ending in which two forms of a word differ.
-const MAX_ENDING: usize = 5;
-
-/// Whether two words may be forms of one: more than half of the longer is common to both, and
-/// only a short ending is not. The index knows better; this is for the eye.
-fn alike(found: &str, wanted: &str) -> bool {
-    let common = found.chars().zip(wanted.chars()).take_while(|(a, b)| a == b).count();
-    let longer = found.chars().count().max(wanted.chars().count());
-    let prefix = common == wanted.chars().count();
-    prefix || (common * 5 >= longer * 3 && longer - common <= MAX_ENDING)
+pub(super) fn ranges(matches: &[Range<usize>]) -> Vec<[usize; 2]> {
+    matches.iter().map(|range| [range.start, range.end]).collect()
 }
 
 fn table(hits: &[SearchHit], people: &People, now: i64) -> Table {
     let mut table =
         Table::new().column("ID").column("TIME").column("BY").column("TITLE").column("TEXT");
     for hit in hits {
+        let id = if hit.kind == HitKind::Person { hit.author.full() } else { hit.post.full() };
         table.row([
-            Text::styled(Style::Id, hit.post.full()),
+            Text::styled(Style::Id, id),
             Text::from(threads::when(hit.time_ms, now, false)),
             author(hit, people),
             Text::from(&hit.title),
@@ -201,10 +307,11 @@ fn whole(app: &App, people: &People, hits: Vec<SearchHit>) -> Result<Vec<Hit>, C
     let mut opened: BTreeMap<EntryId, Option<ThreadView>> = BTreeMap::new();
     let mut out = Vec::with_capacity(hits.len());
     for hit in hits {
-        if !opened.contains_key(&hit.post) && !opened.contains_key(&hit.thread) {
+        let is_post = matches!(hit.kind, HitKind::Post | HitKind::Outcome | HitKind::PartOfAnswer);
+        if is_post && !opened.contains_key(&hit.thread) {
             opened.insert(hit.thread, app.thread(&hit.post)?);
         }
-        let view = opened.get(&hit.thread).and_then(Option::as_ref);
+        let view = opened.get(&hit.thread).and_then(Option::as_ref).filter(|_| is_post);
         let post = view.and_then(|view| {
             view.thread.posts.iter().find(|p| p.id == hit.post || p.aliases.contains(&hit.post))
         });
@@ -215,13 +322,19 @@ fn whole(app: &App, people: &People, hits: Vec<SearchHit>) -> Result<Vec<Hit>, C
         out.push(Hit {
             id: hit.post.full(),
             short: hit.post.short(),
+            kind: kind_word(hit.kind),
             thread: hit.thread.full(),
+            title_matches: ranges(&hit.title_matches),
             title: hit.title,
+            state: hit.state.map(|state| state.word()),
             author: people.person(&hit.author),
             origin: hit.origin,
             time: time::rfc3339(time::seconds(hit.time_ms)),
             time_ms: hit.time_ms,
+            matches: ranges(&hit.matches),
             snippet: hit.snippet,
+            more_in_thread: hit.more,
+            partial: hit.partial,
             text,
         });
     }
@@ -233,7 +346,7 @@ mod tests {
     use super::*;
 
     fn given(words: &[&str]) -> String {
-        query(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+        joined(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -241,14 +354,14 @@ mod tests {
         assert_eq!(given(&["convoy", "brief"]), "convoy brief");
         assert_eq!(given(&["combat patrol", "night"]), "\"combat patrol\" night");
         assert_eq!(given(&["\"combat patrol\""]), "\"combat patrol\"");
-        assert_eq!(given(&["convoy brief"]), "\"convoy brief\"");
+        assert_eq!(given(&["by:Ann Lee", "tag:x"]), "by:\"Ann Lee\" tag:x");
     }
 
     #[test]
-    fn matches_are_highlighted() {
-        let text = highlighted("The Convoys, and a conversation", &words("convoy -rain"));
-        assert_eq!(text.render(true), "The \u{1b}[1;33mConvoys\u{1b}[0m, and a conversation");
-        assert!(alike("counsel", "counselling") && alike("briefings", "brief"));
-        assert_eq!(words("\"a b\" c* -d"), ["a", "b", "c"]);
+    fn matches_are_marked() {
+        let text = marked("The Convoys, and", &[4..11], Style::Plain);
+        assert_eq!(text.render(true), "The \u{1b}[1;33mConvoys\u{1b}[0m, and");
+        let odd = marked("ab", &[5..9, 1..2], Style::Plain);
+        assert_eq!(odd.to_plain(), "ab");
     }
 }

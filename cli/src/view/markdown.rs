@@ -64,6 +64,7 @@ fn one(out: &mut String, reading: &Reading<'_>, post: &PostView) {
     let _ = writeln!(out, "{} {}\n", "#".repeat(level), head(reading, post));
     match &post.text {
         PostText::Withdrawn => out.push_str("*(withdrawn by its author)*\n"),
+        PostText::Current(_) if post.hidden.is_some() => out.push_str("*(hidden by a lead)*\n"),
         PostText::Current(text) => {
             for line in clean_block(text.trim_end()).split('\n') {
                 let _ = writeln!(out, "{}", format!("> {line}").trim_end());

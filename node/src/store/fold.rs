@@ -332,6 +332,7 @@ impl Ctx<'_> {
                 .execute([t])?;
             self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
         }
+        self.note_worth(group, &threads, &numbers)?;
         self.save_posts(group, rows, &texts)?;
         self.save_places(group, &threads, &numbers)
     }
@@ -364,6 +365,10 @@ impl Ctx<'_> {
                 thread.last_activity.cast_signed(),
                 thread.hash,
             ))?;
+        if thread.title.is_empty() {
+            // A withdrawn ask hides its question page.
+            self.unindex_page(t, super::search::DocKind::Question)?;
+        }
         self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
         for tag in &thread.tags {
             self.conn
@@ -521,11 +526,12 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn index(&self, doc: i64, text: Option<&(String, String)>) -> Result<(), StoreError> {
+    fn index(&mut self, doc: i64, text: Option<&(String, String)>) -> Result<(), StoreError> {
         if let Some((title, body)) = text {
             self.conn
                 .prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?
                 .execute((doc, title, body))?;
+            self.new_words.add(title, body);
         }
         Ok(())
     }
@@ -537,9 +543,11 @@ impl Ctx<'_> {
 
     /// A free rowid for a post of this sort time. The range in which one is looked for doubles with
     /// each failure, so that many posts of one millisecond cost little.
-    fn free_doc(&self, sort: i64, n: N) -> Result<i64, StoreError> {
+    pub(super) fn free_doc(&self, sort: i64, n: N) -> Result<i64, StoreError> {
         let base = sort.clamp(0, (1 << 47) - 1) << 15;
-        let mut taken = self.conn.prepare_cached("SELECT 1 FROM posts WHERE doc = ?1")?;
+        let mut taken = self.conn.prepare_cached(
+            "SELECT 1 FROM posts WHERE doc = ?1 UNION ALL SELECT 1 FROM docs WHERE doc = ?1",
+        )?;
         for attempt in 0..40u32 {
             let bits = 15 + attempt / 4;
             let mix = n
@@ -570,9 +578,12 @@ impl Ctx<'_> {
         let entries: Vec<TalkEntry> = profiles.iter().map(|(_, e)| e.clone()).collect();
         let Some((_, person)) = fold_people(&entries).pop_first() else {
             self.conn.prepare_cached("DELETE FROM people WHERE m = ?1")?.execute([m])?;
+            self.unindex_person(m)?;
             return Ok(());
         };
-        let n = profiles.iter().find(|(_, e)| e.id == person.entry).map_or(0, |(n, _)| *n);
+        let found = profiles.iter().find(|(_, e)| e.id == person.entry);
+        let (n, sort_ms) = found.map_or((0, 0), |(n, e)| (*n, e.time.millis()));
+        self.index_person(m, sort_ms, &person.profile)?;
         self.conn
             .prepare_cached("INSERT OR REPLACE INTO people (m, name, n) VALUES (?1, ?2, ?3)")?
             .execute((m, &person.name, n))?;

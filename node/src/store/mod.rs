@@ -84,7 +84,10 @@ pub use read::{
     ThreadView,
 };
 pub use schema::Migrated;
-pub use search::{SearchHit, SearchOrder, SearchQuery};
+pub use search::{
+    Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults,
+    SearchState, Similar, Who, span,
+};
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 
 use connection::{Connections, Durability};

@@ -67,7 +67,10 @@ impl Ctx<'_> {
                 |p: &PostView| copies(p).filter_map(|id| numbers.get(&id)).min().copied();
             hidden.extend(thread.posts.iter().filter(|p| p.hidden.is_some()).filter_map(numbered));
             self.conn
-                .prepare_cached("UPDATE threads SET pinned = ?2, featured = ?3 WHERE t = ?1")?
+                .prepare_cached(
+                    "UPDATE threads SET pinned = ?2, featured = ?3
+                     WHERE t = ?1 AND (pinned <> ?2 OR featured <> ?3)",
+                )?
                 .execute((t, thread.pinned.is_some(), thread.featured().is_some()))?;
         }
         let old: Vec<(i64, Option<i64>)> = self

@@ -18,6 +18,7 @@
 //! | `page_entries`, `page_todo`, `pages` | shared texts, folded from weaves | view |
 //! | `forked_logs` | logs whose history must be followed entry by entry | derived at insertion |
 //! | `asks`, `ask_workers` | what an ask says beside its thread | view |
+//! | `docs`, `worth`, `credits`, `words` | what else is searched, and what makes hits worth more | view |
 //! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
 //!
 //! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
@@ -41,7 +42,8 @@ pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
 pub(super) type Migration = &'static str;
 
 /// All steps; the version of a store is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, super::attention::MIGRATION];
+pub(super) const MIGRATIONS: &[Migration] =
+    &[V1, super::attention::MIGRATION, super::search::TABLES, super::search::REFOLD];
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

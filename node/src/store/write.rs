@@ -89,6 +89,8 @@ pub(super) struct Ctx<'c> {
     heads_gained: HashSet<N>,
     heads_lost: HashSet<N>,
     newest: Hlc,
+    /// Words that were indexed, for the vocabulary.
+    pub(super) new_words: super::search::NewWords,
     /// While a community is being founded there is no token file to compare with.
     pub(super) founding: bool,
 }
@@ -122,6 +124,7 @@ impl Inner {
             heads_gained: HashSet::new(),
             heads_lost: HashSet::new(),
             newest: Hlc::default(),
+            new_words: super::search::NewWords::default(),
             founding: false,
         };
         let result = work(&mut ctx)?;
@@ -697,6 +700,7 @@ impl Ctx<'_> {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
+        self.flush_words()?;
         for n in self.heads_lost.drain() {
             self.conn.prepare_cached("DELETE FROM log_heads WHERE n = ?1")?.execute([n])?;
         }

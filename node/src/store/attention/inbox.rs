@@ -224,8 +224,7 @@ impl Store {
     pub fn inbox(&self, now_ms: u64, limit: usize) -> Result<Inbox, StoreError> {
         self.inner.connections.read(|conn| {
             let own = own_number(conn, self)?;
-            let mut inbox = Inbox::default();
-            inbox.numbers = conn
+            let numbers: Vec<i64> = conn
                 .prepare_cached(
                     "SELECT n FROM posts x JOIN threads t ON t.t = x.t
                      WHERE x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1
@@ -233,6 +232,7 @@ impl Store {
                 )?
                 .query_map([own], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
+            let mut inbox = Inbox { numbers, ..Inbox::default() };
             if inbox.numbers.is_empty() {
                 return Ok(inbox);
             }

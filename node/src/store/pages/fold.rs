@@ -12,6 +12,7 @@ use super::super::StoreError;
 use super::super::fold::load_root;
 use super::super::keys::Keyring;
 use super::super::rows::{self, N, Stored};
+use super::super::search::DocKind;
 use super::super::write::Ctx;
 use super::load::{copies_of, load_entries, page_of};
 use super::row::{AsideRow, ConflictRow, ProposalRow, SpanRow, ViewRow, WordingRow, id};
@@ -22,6 +23,16 @@ const STEP_WEAVES: usize = 64;
 
 /// Proposals, and conflicts, that a reader is shown; the log has all.
 const MAX_SHOWN: usize = 50;
+
+/// What a citation counts for its author, beside the characters that others wrote themselves.
+const CITED_CHARS: u64 = 100;
+
+fn doc_kind(kind: PageKind) -> DocKind {
+    match kind {
+        PageKind::Question => DocKind::Question,
+        PageKind::Answer => DocKind::Answer,
+    }
+}
 
 /// The number of a kind of page in the tables.
 pub(super) fn kind_number(kind: PageKind) -> i64 {
@@ -175,12 +186,76 @@ impl Ctx<'_> {
             .conn
             .prepare_cached("DELETE FROM pages WHERE t = ?1 AND kind = ?2")?
             .execute((t, kind_number(kind)))?;
+        if dropped > 0 {
+            self.unindex_page(t, doc_kind(kind))?;
+            if kind == PageKind::Answer {
+                self.set_credits(t, &[])?;
+            }
+        }
         if dropped > 0 && kind == PageKind::Question {
             // The title is that of the ask again.
             let group = self.group(t)?;
             self.fold_group(group, &HashMap::new(), &mut Vec::new())?;
         }
         Ok(())
+    }
+
+    /// Makes a page findable, and its writers known for what they know.
+    fn index_text(
+        &mut self,
+        t: i64,
+        kind: PageKind,
+        view: &ViewRow,
+        title: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let shown: Option<String> = self
+            .conn
+            .prepare_cached("SELECT title FROM threads WHERE t = ?1 AND title <> ''")?
+            .query_row([t], |r| r.get(0))
+            .optional()?;
+        let Some(shown) = shown else { return self.unindex_page(t, doc_kind(kind)) };
+        let title = title.filter(|t| !t.is_empty()).unwrap_or(&shown);
+        self.index_page(t, doc_kind(kind), view.latest_ms, title, &view.text)?;
+        if kind == PageKind::Answer {
+            let credits = self.credits(view)?;
+            self.set_credits(t, &credits)?;
+        }
+        Ok(())
+    }
+
+    /// How much of an answer is whose; a post that it cites counts as some characters.
+    fn credits(&mut self, view: &ViewRow) -> Result<Vec<(i64, u64)>, StoreError> {
+        let mut chars: HashMap<i64, u64> = HashMap::new();
+        for span in &view.spans {
+            let m: Option<i64> = self
+                .conn
+                .prepare_cached(
+                    "SELECT s.m FROM entries e JOIN stands s ON s.p = e.past AND s.l = e.l
+                     WHERE e.id = ?1 AND s.m IS NOT NULL",
+                )?
+                .query_row([&span.source[..]], |r| r.get(0))
+                .optional()?;
+            if let Some(m) = m {
+                *chars.entry(m).or_default() += u64::from(span.length);
+            }
+        }
+        for citation in lanai_crdt::cite::citations(&view.text) {
+            let (low, high) = citation.id.range();
+            let author: Option<i64> = self
+                .conn
+                .prepare_cached(
+                    "SELECT x.author FROM entries e JOIN posts x ON x.n = e.n
+                     WHERE e.id BETWEEN ?1 AND ?2 AND x.origin IS NULL LIMIT 1",
+                )?
+                .query_row((low, high), |r| r.get(0))
+                .optional()?;
+            if let Some(m) = author {
+                *chars.entry(m).or_default() += CITED_CHARS;
+            }
+        }
+        let mut credits: Vec<(i64, u64)> = chars.into_iter().collect();
+        credits.sort_unstable();
+        Ok(credits)
     }
 
     /// The first line of a thread's question page, where somebody changed it.
@@ -220,6 +295,7 @@ impl Ctx<'_> {
                 encoded,
                 page.save(),
             ))?;
+        self.index_text(t, kind, &view, title.as_deref())?;
         if let Some(title) = title.filter(|t| !t.is_empty()) {
             self.conn
                 .prepare_cached(

@@ -158,6 +158,9 @@ impl Store {
         let Some(t) = thread_number(conn, thread)? else { return Ok(None) };
         let threads = load::copies_of(conn, t)?;
         let canonical = threads.first().copied().unwrap_or(t);
+        if kind == PageKind::Question && is_withdrawn(conn, canonical)? {
+            return Ok(None);
+        }
         let row: Option<(EntryId, Vec<u8>)> = conn
             .prepare_cached(
                 "SELECT x.id, p.view FROM pages p JOIN threads x ON x.t = p.t
@@ -239,6 +242,9 @@ impl Store {
         kind: PageKind,
     ) -> Result<Option<page::Page>, StoreError> {
         let Some(t) = thread_number(conn, thread)? else { return Ok(None) };
+        if kind == PageKind::Question && is_withdrawn(conn, t)? {
+            return Ok(None);
+        }
         let keys = Keyring::load(conn)?;
         fold::whole_page(conn, &self.inner.community, &keys, t, kind)
     }
@@ -290,6 +296,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Whether the root of a thread was withdrawn, which hides its question page.
+fn is_withdrawn(conn: &Connection, t: i64) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM threads WHERE t = ?1 AND hash IS NOT NULL AND title = ''")?
+        .exists([t])?)
 }
 
 fn thread_number(conn: &Connection, thread: &EntryId) -> Result<Option<i64>, StoreError> {

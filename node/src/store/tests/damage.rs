@@ -16,7 +16,7 @@ fn rebuilding_gives_the_same_state() {
     assert_eq!(a.hash(), before);
     a.assert_clean();
     let query = SearchQuery { text: "answer".into(), limit: 5, ..SearchQuery::default() };
-    assert_eq!(a.store.search(&query).unwrap().len(), 1);
+    assert_eq!(a.store.search(&query).unwrap().hits.len(), 1);
     // And from nothing but what is there after a reopening.
     a.reopen();
     assert_eq!(a.hash(), before);

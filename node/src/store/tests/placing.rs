@@ -208,7 +208,7 @@ fn back_again_and_back_for_good() {
             limit: 9,
             ..SearchQuery::default()
         });
-        found.unwrap().len()
+        found.unwrap().hits.len()
     };
     // The title of a merged thread is still found.
     assert_eq!(search(&ana, "B"), 1);
@@ -257,7 +257,7 @@ fn pins_go_first_hidden_posts_are_not_searched_and_tags_are_found() {
     let first = |ana: &Node| ana.store.threads(&ThreadFilter::default()).unwrap()[0].root;
     let search = |ana: &Node| {
         let query = SearchQuery { text: "unprintable".into(), limit: 9, ..SearchQuery::default() };
-        ana.store.search(&query).unwrap().len()
+        ana.store.search(&query).unwrap().hits.len()
     };
     assert_eq!((first(&ana), search(&ana)), (new, 1));
     let pin = ana.say(old, Body::Pin(Pin { on: true, reason: None }));

@@ -147,9 +147,14 @@ fn search_finds_words_phrases_and_authors_as_they_read_now() {
     });
     let old = a.write(old, []);
     let search = |text: &str, author: Option<&str>, order| -> Vec<EntryId> {
-        let query =
-            SearchQuery { text: text.into(), author: author.map(String::from), order, limit: 10 };
-        a.store.search(&query).unwrap().iter().map(|h| h.post).collect()
+        let query = SearchQuery {
+            text: text.into(),
+            author: author.map(String::from),
+            order,
+            limit: 10,
+            ..SearchQuery::default()
+        };
+        a.store.search(&query).unwrap().hits.iter().map(|h| h.post).collect()
     };
     let newest = SearchOrder::Newest;
     assert_eq!(search("convoys", None, newest), [thread, old], "the archive's date is older");
@@ -166,20 +171,20 @@ fn search_finds_words_phrases_and_authors_as_they_read_now() {
         .store
         .search(&SearchQuery { text: "rain".into(), limit: 1, ..SearchQuery::default() })
         .unwrap();
-    assert!(hit[0].snippet.contains("rain"));
-    assert_eq!((hit[0].title.as_str(), hit[0].thread), ("Convoy briefing", thread));
+    assert!(hit.hits[0].snippet.contains("rain"));
+    assert_eq!((hit.hits[0].title.as_str(), hit.hits[0].thread), ("Convoy briefing", thread));
 
     a.write(Body::Edit(Edit { text: "With slides.".into() }), [thread, answer]);
     let search = |text: &str| -> Vec<SearchHit> {
         let query = SearchQuery { text: text.into(), limit: 10, ..SearchQuery::default() };
-        a.store.search(&query).unwrap()
+        a.store.search(&query).unwrap().hits
     };
     assert_eq!(search("sand"), vec![]);
     assert_eq!(search("slides")[0].snippet, "With slides.");
     a.write(Body::Withdraw, [thread, answer]);
     let search = |text: &str| -> usize {
         let query = SearchQuery { text: text.into(), limit: 10, ..SearchQuery::default() };
-        a.store.search(&query).unwrap().len()
+        a.store.search(&query).unwrap().hits.len()
     };
     assert_eq!(search("slides"), 0);
     assert_eq!(search("decide"), 0);
@@ -232,13 +237,19 @@ fn no_input_is_a_syntax_error() {
     for text in hostile {
         for order in [SearchOrder::Newest, SearchOrder::Best] {
             for author in [None, Some(text.to_string())] {
-                let query = SearchQuery { text: text.into(), author, order, limit: 3 };
+                let query = SearchQuery {
+                    text: text.into(),
+                    author,
+                    order,
+                    limit: 3,
+                    ..SearchQuery::default()
+                };
                 a.store.search(&query).unwrap_or_else(|e| panic!("{text:?}: {e}"));
             }
         }
     }
     let query = SearchQuery { text: "drop table".into(), limit: 3, ..SearchQuery::default() };
-    assert_eq!(a.store.search(&query).unwrap().len(), 1);
+    assert_eq!(a.store.search(&query).unwrap().hits.len(), 1);
 }
 
 #[test]
@@ -341,5 +352,5 @@ fn many_posts_of_one_moment_find_a_place_in_the_index() {
     a.store.append(&a.author, NOW, &mut a.rng, new).unwrap();
     assert_eq!(a.store.stats().unwrap().posts, 3_000);
     let query = SearchQuery { text: "same".into(), limit: 5_000, ..SearchQuery::default() };
-    assert_eq!(a.store.search(&query).unwrap().len(), 3_000);
+    assert_eq!(a.store.search(&query).unwrap().hits.len(), 3_000);
 }
