@@ -43,7 +43,7 @@ pub(super) type Migration = &'static str;
 
 /// All steps; the version of a store is how many of them it has seen.
 pub(super) const MIGRATIONS: &[Migration] =
-    &[V1, super::attention::MIGRATION, super::search::TABLES, super::search::REFOLD];
+    &[V1, CRAFT, super::attention::MIGRATION, super::search::TABLES, super::search::REFOLD];
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -109,9 +109,8 @@ CREATE TABLE epoch_keys (id BLOB PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE todo (n INTEGER PRIMARY KEY, t INTEGER);
 CREATE TABLE voids (n INTEGER PRIMARY KEY, reason TEXT NOT NULL);
 
--- grp: threads with one group are folded together (imports of one root, and what leads connected),
--- named by the first of them. shown: the thread in which what has this id is shown. The summary
--- columns are NULL but for threads that are shown, by their root.
+-- grp: threads with one group are folded together (imports of one root), named by the first of
+-- them. The summary columns are NULL but for canonical roots.
 CREATE TABLE threads (
     t INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -124,12 +123,8 @@ CREATE TABLE threads (
     posts INTEGER,
     started INTEGER,
     active INTEGER,
-    shown INTEGER,
-    pinned INTEGER NOT NULL DEFAULT 0,
-    featured INTEGER NOT NULL DEFAULT 0,
     hash BLOB
 );
-CREATE INDEX threads_pinned ON threads (t) WHERE pinned = 1;
 CREATE INDEX threads_by_group ON threads (grp);
 CREATE INDEX threads_by_activity ON threads (active) WHERE hash IS NOT NULL;
 CREATE TABLE thread_entries (
@@ -141,8 +136,8 @@ CREATE TABLE thread_tags (
 CREATE INDEX thread_tags_by_thread ON thread_tags (t);
 
 -- doc: rowid in the full text index, ascending by sort time. n: first arrival of the post.
--- t: root of the thread in which it is shown. text_n: the entry that holds the current text. parent:
--- author of the post it answers. print: hash of what is indexed. hidden: folded away by a lead.
+-- t: canonical root of its thread. text_n: the entry that holds the current text. parent: author of
+-- the post it answers. print: hash of what is indexed.
 CREATE TABLE posts (
     doc INTEGER PRIMARY KEY,
     n INTEGER NOT NULL UNIQUE,
@@ -153,10 +148,8 @@ CREATE TABLE posts (
     parent INTEGER,
     origin INTEGER,
     sort INTEGER NOT NULL,
-    hidden INTEGER NOT NULL DEFAULT 0,
     print BLOB NOT NULL
 );
-CREATE INDEX posts_hidden ON posts (grp) WHERE hidden = 1;
 CREATE INDEX posts_by_group ON posts (grp, n);
 CREATE TABLE names (a INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE VIRTUAL TABLE fts USING fts5(
@@ -164,7 +157,7 @@ CREATE VIRTUAL TABLE fts USING fts5(
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 
--- Profiles, community names and tended topics: entries by kind and author.
+-- Profiles and community names: entries by kind and author.
 CREATE TABLE specials (
     kind INTEGER NOT NULL, m INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, m, n)
 ) WITHOUT ROWID;
@@ -181,26 +174,6 @@ CREATE TABLE origins (
 CREATE INDEX origins_by_fold ON origins (fold);
 CREATE INDEX origins_by_message ON origins (message);
 
--- t: the thread that an entry of class 3 names.
-CREATE TABLE page_entries (
-    t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)
-) WITHOUT ROWID;
-CREATE TABLE page_todo (t INTEGER NOT NULL, kind INTEGER NOT NULL, UNIQUE (t, kind));
--- kind: 0 question, 1 answer. left: weaves not applied yet. view: what a reader sees. cache: the
--- document, which can be deleted at any time.
-CREATE TABLE pages (
-    t INTEGER NOT NULL,
-    kind INTEGER NOT NULL,
-    left INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    title TEXT,
-    view BLOB NOT NULL,
-    cache BLOB,
-    PRIMARY KEY (t, kind)
-);
--- Logs with two entries in one place.
-CREATE TABLE forked_logs (l INTEGER PRIMARY KEY);
-
 CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 CREATE TABLE peers (
     device BLOB NOT NULL, address TEXT NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (device, address)
@@ -212,6 +185,47 @@ CREATE TABLE notices (
     detail TEXT NOT NULL,
     shown INTEGER NOT NULL DEFAULT 0
 );
+";
+
+/// What pages, and what leads do, add to the tables. Kinds that version 1 kept unread are folded now; of
+/// those that name a page, the thread is the first ref, which follows the heads in the packed header.
+///
+/// threads.shown: the thread in which what has this id is shown; groups are also made of what leads
+/// connected, and the summary columns belong to threads that are shown. posts.t: the thread in which it is
+/// shown; hidden: folded away by a lead. page_entries.t: the thread that an entry of class 3 names.
+/// pages.kind: 0 question, 1 answer; left: weaves not applied yet; view: what a reader sees; cache: the
+/// document, which can be deleted at any time. forked_logs: logs with two entries in one place.
+const CRAFT: &str = r"
+ALTER TABLE threads ADD COLUMN shown INTEGER;
+ALTER TABLE threads ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE threads ADD COLUMN featured INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX threads_pinned ON threads (t) WHERE pinned = 1;
+ALTER TABLE posts ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX posts_hidden ON posts (grp) WHERE hidden = 1;
+CREATE TABLE page_entries (
+    t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)
+) WITHOUT ROWID;
+CREATE TABLE page_todo (t INTEGER NOT NULL, kind INTEGER NOT NULL, UNIQUE (t, kind));
+CREATE TABLE pages (
+    t INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    left INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    title TEXT,
+    view BLOB NOT NULL,
+    cache BLOB,
+    PRIMARY KEY (t, kind)
+);
+CREATE TABLE forked_logs (l INTEGER PRIMARY KEY);
+INSERT OR IGNORE INTO forked_logs SELECT l FROM entries GROUP BY l, seq HAVING count(*) > 1;
+CREATE TEMP TABLE weaves AS
+    SELECT n, substr(header, 105 + 32 * (instr(x'0001020304', substr(header, 103, 1)) - 1), 32)
+    AS thread FROM entries WHERE class = 3;
+INSERT OR IGNORE INTO threads (id) SELECT thread FROM weaves WHERE length(thread) = 32;
+UPDATE threads SET grp = t WHERE grp IS NULL;
+INSERT OR IGNORE INTO page_entries SELECT t.t, w.n FROM weaves w JOIN threads t ON t.id = w.thread;
+DROP TABLE weaves;
+UPDATE entries SET state = 0 WHERE state = 4 AND class > 0;
 ";
 
 /// Tables that are folds of the others and can be emptied and made again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lanai_crdt::payload::{Ask, Edit, Kind, Mark, Tend, ThreadState};
+use lanai_crdt::payload::{Ask, Edit, Kind, Mark, PageKind, Splice, Tend, ThreadState, Weave};
 
 use super::*;
 
@@ -360,13 +360,21 @@ fn marks_of_an_earlier_version_are_kept() {
     b.reply(half, "not read");
     a.pull(&b);
     let ask = b.write(ask_by("q", &[], Some(NOW)), []);
+    let splices = vec![Splice { at: 0, delete: 0, insert: "woven".into() }];
+    b.write(Body::Weave(Weave { page: PageKind::Answer, splices }), [ask]);
     a.pull(&b);
     // The same store as version 1 had it.
     let Node { place, dir: _dir, store, .. } = a;
     drop(store);
     let mut conn = connection::open_writer(&place.db, false).unwrap();
     conn.execute_batch(
-        "DROP INDEX posts_unread; DROP INDEX posts_by_thread;
+        "DROP TABLE docs; DROP TABLE worth; DROP TABLE credits; DROP TABLE words;
+         DROP TABLE page_entries; DROP TABLE page_todo; DROP TABLE pages; DROP TABLE forked_logs;
+         DROP INDEX threads_pinned; DROP INDEX posts_hidden;
+         ALTER TABLE posts DROP COLUMN hidden; ALTER TABLE threads DROP COLUMN shown;
+         ALTER TABLE threads DROP COLUMN pinned; ALTER TABLE threads DROP COLUMN featured;
+         UPDATE entries SET state = 4 WHERE class = 3;
+         DROP INDEX posts_unread; DROP INDEX posts_by_thread;
          ALTER TABLE posts DROP COLUMN unread;
          CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
          INSERT INTO read_marks SELECT grp, min(n) FROM posts GROUP BY grp;
@@ -382,6 +390,10 @@ fn marks_of_an_earlier_version_are_kept() {
     let unread = |id: &EntryId| store.thread(id).unwrap().unwrap().unread.len();
     assert_eq!((unread(&old), unread(&half), unread(&ask)), (0, 1, 1));
     assert_eq!(store.needs(NOW, 0).unwrap().needs.len(), 1);
+    // What version 1 kept unread is read now.
+    let page = store.page(&ask, PageKind::Answer).unwrap().unwrap();
+    assert_eq!(page.text, "woven");
+    assert_eq!(store.state_hash().unwrap(), b.hash());
 }
 
 /// Read marks as they should be: which posts were shown, and nothing else.
