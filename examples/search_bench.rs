@@ -9,7 +9,7 @@
 //! vocabulary, the commonest of which are English. Queries are drawn by how common their words are;
 //! each class prints the median, the 99th percentile and the worst, warm, one after another.
 
-#![allow(clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::print_stderr)]
 
 mod support;
 
@@ -84,6 +84,9 @@ impl Random {
     }
 }
 
+/// Makes a query of the words that occur.
+type MakeQuery = fn(&[String], &mut Random) -> String;
+
 /// Words that can be spoken, each once: the common ones, then syllables.
 fn vocabulary(count: usize) -> Vec<String> {
     const HEADS: [&str; 16] =
@@ -131,7 +134,7 @@ fn main() -> Result<()> {
             let times = measure(&args, &ana.store, &mut random, order, query)?;
             kept.push((what, times));
         }
-        let mixes: [(&str, fn(&[String], &mut Random) -> String); 6] = [
+        let mixes: [(&str, MakeQuery); 6] = [
             ("two of the 20 commonest", |w, r| {
                 format!("{} {}", pick(w, r, 0, 20), pick(w, r, 0, 20))
             }),

@@ -38,8 +38,8 @@ fn store() -> (tempfile::TempDir, Store) {
     let store = Store::create(&place, &author, &founding, NOW, &mut OsRandom).unwrap();
     for batch in 0..POSTS / 1_000 {
         let note = |n: u64| {
-            let convoy = if n % 10 == 0 { "convoy" } else { "route" };
-            let ford = if n % 100 == 0 { "ford" } else { "bridge" };
+            let convoy = if n.is_multiple_of(10) { "convoy" } else { "route" };
+            let ford = if n.is_multiple_of(100) { "ford" } else { "bridge" };
             let text = format!("the {convoy} at the {ford} number w{n} in the night, walked first");
             let title = format!("Note about w{n}");
             NewEntry::new(Body::Note(Note { title, text, tags: vec![], origin: None }), [])

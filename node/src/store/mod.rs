@@ -56,6 +56,7 @@ mod roster_cache;
 mod rows;
 mod schema;
 mod search;
+mod stats;
 mod sync_reads;
 mod token;
 mod write;
@@ -80,14 +81,14 @@ pub use pages::{
     PageView,
 };
 pub use read::{
-    Candidate, CommunityInfo, EntryInfo, Found, Person, Stats, ThreadFilter, ThreadSummary,
-    ThreadView,
+    Candidate, CommunityInfo, EntryInfo, Found, Person, ThreadFilter, ThreadSummary, ThreadView,
 };
 pub use schema::Migrated;
 pub use search::{
     Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults,
     SearchState, Similar, Who, span,
 };
+pub use stats::Stats;
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 
 use connection::{Connections, Durability};
