@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use lanai_crdt::id::EntryId;
 use lanai_crdt::thread::{PostText, PostView};
 use lanai_node::store::{
-    About, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, Rank, ThreadFilter,
-    ThreadSummary,
+    About, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, PageProposal, PageSource,
+    ProposedToMe, Rank, ThreadFilter, ThreadSummary,
 };
 use serde::Serialize;
 
@@ -39,8 +39,33 @@ struct InboxShape {
     snoozed: HiddenShape,
     /// Asks of the reader of which the outcome is due.
     outcomes_due: Vec<outcome::DueShape>,
+    /// Wordings that others propose for asks of the reader.
+    proposed: Vec<ProposedShape>,
     /// With `--all`.
     read: Vec<SummaryShape>,
+}
+
+#[derive(Serialize)]
+struct ProposedShape {
+    thread: String,
+    title: String,
+    id: String,
+    by: Option<Person>,
+    reason: Option<String>,
+}
+
+fn proposed_shapes(proposed: &[ProposedToMe], people: &People) -> Vec<ProposedShape> {
+    let of_ask = |ask: &ProposedToMe| -> Vec<ProposedShape> {
+        let one = |(proposal, source): &(PageProposal, PageSource)| ProposedShape {
+            thread: ask.thread.full(),
+            title: ask.title.clone(),
+            id: proposal.id.full(),
+            by: source.member.map(|m| people.person(&m)),
+            reason: proposal.reason.clone(),
+        };
+        ask.proposals.iter().map(one).collect()
+    };
+    proposed.iter().flat_map(of_ask).collect()
 }
 
 #[derive(Serialize)]
@@ -87,6 +112,7 @@ const fn for_me_word(for_me: ForMe) -> &'static str {
 struct Listed {
     inbox: Inbox,
     due: Vec<DueOutcome>,
+    proposed: Vec<ProposedToMe>,
     read: Vec<ThreadSummary>,
 }
 
@@ -115,7 +141,8 @@ pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result
         read = app.store().threads(&ThreadFilter { limit, ..ThreadFilter::default() })?;
         read.retain(|thread| thread.unread == 0);
     }
-    let listed = Listed { inbox, due: outcome::due(context, app)?, read };
+    let proposed = app.store().proposed_to_me()?;
+    let listed = Listed { inbox, due: outcome::due(context, app)?, proposed, read };
     let texts = Texts::new(app);
     if context.ui.is_json() {
         json(context, &people, &listed, texts)?;
@@ -160,6 +187,7 @@ fn json(
         muted: listed.inbox.muted.into(),
         snoozed: listed.inbox.snoozed.into(),
         outcomes_due: listed.due.iter().map(|due| outcome::DueShape::of(due, people)).collect(),
+        proposed: proposed_shapes(&listed.proposed, people),
         read: listed.read.iter().map(|thread| SummaryShape::of(thread, people)).collect(),
     };
     context.ui.json("inbox", &shape)
@@ -172,8 +200,9 @@ fn text(
     listed: &Listed,
     mut texts: Texts<'_>,
 ) -> Result<(), CliError> {
-    let Listed { inbox, due, read } = listed;
-    if inbox.threads.is_empty() && read.is_empty() && due.is_empty() {
+    let Listed { inbox, due, proposed, read } = listed;
+    let quiet = due.is_empty() && proposed.is_empty();
+    if inbox.threads.is_empty() && read.is_empty() && quiet {
         context.ui.say("nothing new");
         say_hidden(context, inbox);
         return suggest_when_empty(context, app);
@@ -200,6 +229,12 @@ fn text(
         for item in inbox.ranked(rank) {
             one(context, people, item, &mut texts)?;
         }
+        if rank == Rank::ForMe && !proposed.is_empty() {
+            heading(context, Text::styled(Style::Heading, "Your questions, put otherwise"))?;
+            for ask in proposed {
+                wordings(context, people, ask)?;
+            }
+        }
         if rank == Rank::ForMe && !due.is_empty() {
             heading(context, Text::styled(Style::Heading, "How did it go?"))?;
             reminders(context, due)?;
@@ -219,6 +254,29 @@ fn text(
         context.ui.hint(format!("lanai read {} · lanai reply ID", next.thread.root.short()));
     }
     Ok(())
+}
+
+/// Who proposes another wording of an ask, why, and what to do about it.
+fn wordings(context: &mut Context, people: &People, ask: &ProposedToMe) -> Result<(), CliError> {
+    let short = ask.thread.short();
+    context.ui.indented(
+        Text::styled(Style::Id, &short).plain("  ").plain(&ask.title),
+        &Indent::spaces(2),
+    )?;
+    for (proposal, source) in &ask.proposals {
+        let mut line = match &source.member {
+            Some(member) => people.shown(member),
+            None => Text::styled(Style::Dim, "somebody"),
+        };
+        let when = time::ago(time::seconds(source.time_ms), context.now());
+        line.push(Style::Dim, format!(", {when}"));
+        if let Some(reason) = &proposal.reason {
+            line = line.with(Style::Dim, ": ").plain(reason);
+        }
+        context.ui.indented(line, &Indent::spaces(4))?;
+    }
+    let next = format!("lanai page show {short} --question · lanai page take {short}");
+    context.ui.indented(Text::styled(Style::Dim, next), &Indent::spaces(4))
 }
 
 fn reminders(context: &mut Context, due: &[DueOutcome]) -> Result<(), CliError> {

@@ -80,6 +80,10 @@ fn a_question_is_reframed_and_taken_over() {
     let wording = "How many trucks for 40 people?\n\nWe leave soon.";
     let proposed = cy.json(&["reframe", &id, "-m", wording, "--why", "says what is asked"]);
     bob.pull(&cy);
+    let inbox = bob.on_terminal(&["inbox"]).ok();
+    assert!(inbox.contains("Your questions, put otherwise"), "{inbox}");
+    assert!(inbox.contains("Cy, ") && inbox.contains("says what is asked"), "{inbox}");
+    assert_eq!(bob.json(&["inbox"])["proposed"][0]["id"], proposed["id"]);
     let seen = bob.on_terminal(&["page", "show", &id, "--question"]).ok();
     for part in ["Trucks?", "Proposed wording", "Cy", "says what is asked", "How many trucks"] {
         assert!(seen.contains(part), "{part}: {seen}");

@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn matches_are_marked() {
-        let text = marked("The Convoys, and", &[4..11], Style::Plain);
+        let text = marked("The Convoys, and", std::slice::from_ref(&(4..11)), Style::Plain);
         assert_eq!(text.render(true), "The \u{1b}[1;33mConvoys\u{1b}[0m, and");
         let odd = marked("ab", &[5..9, 1..2], Style::Plain);
         assert_eq!(odd.to_plain(), "ab");

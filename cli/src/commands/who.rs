@@ -42,6 +42,8 @@ struct ReasonShape {
     title: Option<String>,
 }
 
+/// Authors of imported posts who are named for some words.
+const MAX_ABSENT: usize = 5;
 /// People named by `lanai who` for some words.
 const MAX_EXPERTS: usize = 12;
 
@@ -117,10 +119,16 @@ pub(super) fn run(context: &mut Context, args: &WhoArgs) -> Result<Exit, CliErro
     let seen = seen(&app)?;
     let words: Vec<String> = args.words.iter().map(|word| word.to_lowercase()).collect();
     let mut members = app.store().people()?;
-    let experts = match words.is_empty() {
+    let mut experts = match words.is_empty() {
         true => Vec::new(),
         false => app.store().people_for(&args.words.join(" "), MAX_EXPERTS)?,
     };
+    // Who wrote in an archive cannot be asked: a few of them say where to read.
+    let mut absent = 0;
+    experts.retain(|expert| {
+        absent += usize::from(matches!(expert.who, Who::Origin(_)));
+        matches!(expert.who, Who::Member(_)) || absent <= MAX_ABSENT
+    });
     let words: Vec<String> =
         words.iter().flat_map(|word| word.split_whitespace()).map(str::to_owned).collect();
     members.retain(|member| words.iter().all(|word| mentions(member, word)));

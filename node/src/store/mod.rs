@@ -78,7 +78,7 @@ pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
 pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
-    PageView,
+    PageView, ProposedToMe,
 };
 pub use read::{
     Candidate, CommunityInfo, EntryInfo, Found, Person, ThreadFilter, ThreadSummary, ThreadView,

@@ -26,7 +26,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 pub use weave::{PageEdit, PageError};
 
 use super::keys::Keyring;
-use super::read::name_of;
+use super::read::{name_of, own_number};
 use super::rows::entry_id;
 use super::{Durability, Store, StoreError};
 use fold::kind_number;
@@ -66,6 +66,17 @@ pub struct PageProposal {
     pub reason: Option<String>,
     /// The heads of the text that it was written on.
     pub base: Vec<EntryId>,
+}
+
+/// Wordings that others propose for an ask of mine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProposedToMe {
+    /// The ask.
+    pub thread: EntryId,
+    /// Its title.
+    pub title: String,
+    /// The proposals and who made them.
+    pub proposals: Vec<(PageProposal, PageSource)>,
 }
 
 /// Who wrote an entry that a page names.
@@ -247,6 +258,40 @@ impl Store {
         }
         let keys = Keyring::load(conn)?;
         fold::whole_page(conn, &self.inner.community, &keys, t, kind)
+    }
+
+    /// My asks for which somebody proposes another wording, each with the proposals that wait.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn proposed_to_me(&self) -> Result<Vec<ProposedToMe>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let own = own_number(conn, self)?;
+            let mut statement = conn.prepare_cached(
+                "SELECT x.id, x.title, p.view FROM threads x JOIN pages p ON p.t = x.t
+                 WHERE x.author = ?1 AND x.hash IS NOT NULL AND x.title <> '' AND p.kind = 0
+                 ORDER BY x.active DESC",
+            )?;
+            let mut rows = statement.query([own])?;
+            let mut out = Vec::new();
+            while let Some(row) = rows.next()? {
+                let thread = entry_id(row.get_ref(0)?.as_blob()?);
+                let bytes: Vec<u8> = row.get(2)?;
+                let Ok(view) = minicbor::decode::<ViewRow>(&bytes) else { continue };
+                let view = view.view(thread, PageKind::Question);
+                let mut proposals = Vec::new();
+                for proposal in view.proposals {
+                    if let Some(source) = source_of(conn, &proposal.id)? {
+                        proposals.push((proposal, source));
+                    }
+                }
+                if !proposals.is_empty() {
+                    out.push(ProposedToMe { thread, title: row.get(1)?, proposals });
+                }
+            }
+            Ok(out)
+        })
     }
 
     /// The title of an ask whose question somebody changed.
