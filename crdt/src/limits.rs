@@ -36,6 +36,8 @@ pub const MAX_WEAVE_DEPS: usize = 7;
 pub const MAX_PAGE_BYTES: usize = 64_000;
 /// Own weaves that a device may have below a weave, in one generation of a page.
 pub const MAX_DEVICE_WEAVES: usize = 1000;
+/// Bytes that a device may insert in its weaves below a weave, in one generation of a page.
+pub const MAX_DEVICE_WEAVE_BYTES: usize = 1024 * 1024;
 /// Branches of a page that one member may keep open at once.
 pub const MAX_PAGE_BRANCHES: usize = 16;
 /// Weaves and proposals of one member that a page considers, the earliest first.
@@ -80,6 +82,7 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("weaves that a weave is built on", MAX_WEAVE_DEPS, ""),
     ("page", MAX_PAGE_BYTES, "bytes"),
     ("weaves of one device in a page's generation", MAX_DEVICE_WEAVES, ""),
+    ("text inserted by one device in a page's generation", MAX_DEVICE_WEAVE_BYTES, "bytes"),
     ("branches of a page that one member keeps open", MAX_PAGE_BRANCHES, ""),
     ("weaves and proposals of one member on a page", MAX_MEMBER_WEAVES, ""),
     ("attributed stretches in a generation", MAX_GENERATION_RUNS, ""),

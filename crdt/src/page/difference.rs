@@ -140,3 +140,83 @@ fn split_chars(text: &str, count: u64) -> Option<(&str, &str)> {
     let mut places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     text.split_at_checked(places.nth(count)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::payload::{Body, PageKind, Weave, encode};
+
+    fn splice(at: u32, delete: u32, insert: &str) -> Splice {
+        Splice { at, delete, insert: insert.into() }
+    }
+
+    fn make(old: &str, new: &str) -> Vec<Splice> {
+        let splices = splices_between(old, new).unwrap();
+        assert_eq!(apply_splices(old, &splices).as_deref(), Some(new));
+        let weave = Weave { page: PageKind::Answer, splices: splices.clone() };
+        assert!(encode(&Body::Weave(weave)).is_ok(), "{splices:?}");
+        splices
+    }
+
+    #[test]
+    fn differences_are_what_people_changed() {
+        assert_eq!(make("", ""), vec![]);
+        assert_eq!(make("same", "same"), vec![]);
+        assert_eq!(make("", "new"), vec![splice(0, 0, "new")]);
+        assert_eq!(make("old", ""), vec![splice(0, 3, "")]);
+        assert_eq!(make("take the bridge now", "take the ford now"), vec![splice(9, 6, "ford")]);
+        assert_eq!(make("näh 🚛 a", "näh 🚛 b"), vec![splice(6, 1, "b")]);
+        // Two words beside each other are one change; two apart are two.
+        assert_eq!(make("a red house", "a blue barn"), vec![splice(2, 9, "blue barn")]);
+        assert_eq!(make("red is the house", "blue is the barn").len(), 2);
+    }
+
+    #[test]
+    fn what_one_weave_cannot_hold_is_refused() {
+        let fits = "x".repeat(MAX_WEAVE_INSERT_BYTES);
+        assert_eq!(make("", &fits).len(), 1);
+        assert_eq!(splices_between("", &format!("{fits}x")), Err(TooMuch));
+        let many = |word: char, n: usize| -> String {
+            (0..n).map(|n| format!("{word}{n} these are the same ")).collect()
+        };
+        assert_eq!(make(&many('w', MAX_SPLICES), &many('v', MAX_SPLICES)).len(), MAX_SPLICES);
+        let (old, new) = (many('w', MAX_SPLICES + 1), many('v', MAX_SPLICES + 1));
+        assert_eq!(splices_between(&old, &new), Err(TooMuch));
+    }
+
+    #[test]
+    fn splices_outside_the_text_give_nothing() {
+        assert_eq!(apply_splices("né", &[splice(2, 0, "x")]).as_deref(), Some("néx"));
+        for bad in [splice(3, 0, "x"), splice(2, 1, ""), splice(u32::MAX, u32::MAX, "")] {
+            assert_eq!(apply_splices("né", &[bad]), None);
+        }
+        assert_eq!(apply_splices("abc", &[splice(2, 0, "x"), splice(1, 0, "x")]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn differences_give_the_new_text(
+            old in "[ab é🚛\n.']{0,60}",
+            new in "[ab é🚛\n.']{0,60}",
+        ) {
+            make(&old, &new);
+        }
+
+        #[test]
+        fn differences_of_edited_texts(
+            words in prop::collection::vec("[a-d]{1,3}[ .\n]{1,2}", 0..80),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), "[a-d]{0,3}"), 0..8),
+        ) {
+            let mut new = words.clone();
+            for (at, text) in edits {
+                if !new.is_empty() {
+                    let at = at.index(new.len());
+                    new[at] = text;
+                }
+            }
+            make(&words.concat(), &new.concat());
+        }
+    }
+}

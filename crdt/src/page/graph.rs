@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{PageBody, PageEntry, PageRoot};
 use crate::id::{DeviceId, EntryId, MemberId};
 use crate::limits::{
-    MAX_DEVICE_WEAVES, MAX_MEMBER_WEAVES, MAX_PAGE_BRANCHES, MAX_PAGE_BYTES, MAX_WEAVE_DEPS,
+    MAX_DEVICE_WEAVE_BYTES, MAX_DEVICE_WEAVES, MAX_MEMBER_WEAVES, MAX_PAGE_BRANCHES,
+    MAX_PAGE_BYTES, MAX_WEAVE_DEPS,
 };
 use crate::payload::{PageKind, Role};
 
@@ -25,8 +26,11 @@ pub enum Malformed {
     /// It is not built on its own device's previous weave.
     #[error("it passes over an earlier change of its own device")]
     Previous,
-    /// Too many weaves of its device are below it.
-    #[error("its device wrote more than {MAX_DEVICE_WEAVES} changes to this text")]
+    /// Too many weaves of its device are below it, or they insert too much.
+    #[error(
+        "its device made more than {MAX_DEVICE_WEAVES} changes to this text, or wrote more than \
+         {MAX_DEVICE_WEAVE_BYTES} bytes of it"
+    )]
     DeviceWeaves,
     /// It is built on two generations of the text.
     #[error("it is built on two generations of the text")]
@@ -95,6 +99,41 @@ impl Bits {
     fn count_both(&self, other: &Bits) -> usize {
         self.0.iter().zip(&other.0).map(|(a, b)| (a & b).count_ones() as usize).sum()
     }
+
+    /// The places that both have, ascending.
+    fn both<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = usize> + 'a {
+        self.0.iter().zip(&other.0).enumerate().flat_map(|(word, (a, b))| {
+            let bits = a & b;
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit)
+        })
+    }
+}
+
+/// What a device wrote in one generation of a page.
+#[derive(Debug, Default)]
+struct Own {
+    places: Bits,
+    /// Bytes that all of it inserts.
+    bytes: usize,
+}
+
+impl Own {
+    /// Whether what an entry that inserts `bytes` has of it below itself is more than a device may
+    /// have.
+    fn is_too_much(&self, entries: &[PageEntry], below: &Bits, bytes: usize) -> bool {
+        if self.places.count_both(below) > MAX_DEVICE_WEAVES {
+            return true;
+        }
+        // Only a device that wrote so much at all is looked at closely.
+        self.bytes + bytes > MAX_DEVICE_WEAVE_BYTES && {
+            let own = self.places.both(below).filter_map(|at| entries.get(at));
+            own.map(inserted).sum::<usize>() + bytes > MAX_DEVICE_WEAVE_BYTES
+        }
+    }
+}
+
+fn inserted(entry: &PageEntry) -> usize {
+    entry.splices().iter().map(|s| s.insert.len()).sum()
 }
 
 /// The entries of a page in (depth, id) order, each with its ancestors and what becomes of it.
@@ -189,7 +228,7 @@ impl Graph {
     }
 
     fn judge_structure(&mut self) {
-        let mut own: HashMap<(DeviceId, Option<EntryId>), Bits> = HashMap::new();
+        let mut own: HashMap<(DeviceId, Option<EntryId>), Own> = HashMap::new();
         for at in 0..self.entries.len() {
             let entry = &self.entries[at];
             let deps: Vec<usize> =
@@ -212,7 +251,7 @@ impl Graph {
                 None => None,
             };
             let own_key = (entry.device, below.first().copied().flatten());
-            let proposal = matches!(entry.body, PageBody::Reframe { .. });
+            let bytes = inserted(entry);
             let bad = |d: &usize| self.structure[*d].is_some();
             let fault = if tangled {
                 Some(Malformed::Deps)
@@ -220,33 +259,34 @@ impl Graph {
                 Some(Malformed::Generations)
             } else if deps.iter().any(bad) && !fresh {
                 Some(Malformed::Ancestor)
-            } else if !proposal
+            } else if entry.is_bound()
                 && !self.follows_own(at, &ancestors, below.first().copied().flatten())
             {
                 Some(Malformed::Previous)
-            } else if own
-                .get(&own_key)
-                .is_some_and(|own| own.count_both(&ancestors) > MAX_DEVICE_WEAVES)
+            } else if !fresh
+                && own
+                    .get(&own_key)
+                    .is_some_and(|own| own.is_too_much(&self.entries, &ancestors, bytes))
             {
                 Some(Malformed::DeviceWeaves)
             } else {
                 None
             };
-            if !proposal {
-                own.entry((entry.device, generation)).or_default().set(at);
-            }
+            let mine = own.entry((entry.device, generation)).or_default();
+            mine.places.set(at);
+            mine.bytes += bytes;
             self.ancestors.push(ancestors);
             self.generations.push(generation);
             self.structure.push(fault);
         }
     }
 
-    /// Whether the nearest earlier weave of its device that is in order is among its ancestors. One of
-    /// another generation binds nobody: it may have come too late for this one.
+    /// Whether the nearest earlier weave of its device that is in order, joins aside, is among its
+    /// ancestors. One of another generation binds nobody: it may have come too late for this one.
     fn follows_own(&self, at: usize, ancestors: &Bits, generation: Option<EntryId>) -> bool {
         let mut previous = self.entries[at].previous;
         while let Some(place) = previous.and_then(|p| self.places.get(&p).copied()) {
-            if self.structure[place].is_none() {
+            if self.structure[place].is_none() && self.entries[place].is_bound() {
                 return self.generations[place] != generation || ancestors.has(place);
             }
             previous = self.entries[place].previous;
@@ -272,33 +312,35 @@ impl Graph {
             }
         }
         self.current = self.current_generation();
-        let counting: Vec<bool> = (0..self.entries.len())
-            .map(|at| {
-                faults[at].is_none()
-                    && self.generations[at] == self.current
-                    && writes(root, &self.entries[at])
-            })
-            .collect();
-        let flood = self.flood(&counting);
-        let mut applied = Bits::default();
-        for at in (0..self.entries.len()).rev() {
-            if counting[at] && !flood.contains(&at) {
-                applied.add(&self.ancestors[at]);
-                applied.set(at);
-            }
-        }
-        let status = |at: usize| {
+        let here = |at: usize| self.structure[at].is_none() && self.generations[at] == self.current;
+        // Up to here the text has no say: who takes part must be known before anything is computed,
+        // or broken branches could be put forward without end.
+        let effective = |at: usize| here(at) && writes(root, &self.entries[at]);
+        let part = self.with_ancestors(self.greatest_branches(&effective));
+        let applied = self.with_ancestors(
+            (0..self.entries.len())
+                .filter(|at| effective(*at) && part.has(*at) && faults[*at].is_none()),
+        );
+        let proposal = |at: usize| {
             let entry = &self.entries[at];
-            if let Some(reason) = faults[at] {
+            let fresh = matches!(entry.body, PageBody::Generation { .. });
+            here(at) && entry.counts && !fresh && !effective(at)
+        };
+        let shown = self.greatest_of_each(|at| proposal(at) && !part.has(at));
+        let status = |at: usize| {
+            if let Some(reason) = self.structure[at] {
                 Status::Malformed(reason)
-            } else if self.generations[at] != self.current {
+            } else if !here(at) {
                 Status::OtherGeneration
             } else if applied.has(at) {
                 Status::Applied
-            } else if flood.contains(&at) {
-                Status::Flood
-            } else if entry.counts && !matches!(entry.body, PageBody::Generation { .. }) {
+            } else if effective(at) && part.has(at) {
+                Status::Malformed(faults[at].unwrap_or(Malformed::Ancestor))
+            } else if proposal(at) && (part.has(at) || shown.has(at)) {
+                // Whether its own text fits is not told: it may never have been tried.
                 Status::Proposed
+            } else if self.entries[at].counts {
+                Status::Flood
             } else {
                 Status::Uncounted
             }
@@ -320,35 +362,47 @@ impl Graph {
         latest.map(|at| self.entries[at].id)
     }
 
-    /// The open branches of each member beyond the greatest sixteen, with what leads to nothing else.
-    fn flood(&self, counting: &[bool]) -> BTreeSet<usize> {
-        let mut of_member: HashMap<MemberId, Vec<usize>> = HashMap::new();
-        for at in (0..self.entries.len()).filter(|at| counting[*at]) {
-            of_member.entry(self.entries[at].member).or_default().push(at);
-        }
-        let mut flood = BTreeSet::new();
-        for places in of_member.values() {
-            let mut below = Bits::default();
-            let mut heads = 0;
-            let mut kept = Bits::default();
-            let mut dropped = Vec::new();
-            // Descending by (depth, id): what others of the member are built on comes after them.
-            for at in places.iter().rev() {
-                if !below.has(*at) {
-                    heads += 1;
-                    below.add(&self.ancestors[*at]);
-                    if heads <= MAX_PAGE_BRANCHES {
-                        kept.add(&self.ancestors[*at]);
-                        kept.set(*at);
-                    }
-                }
-                if !kept.has(*at) {
-                    dropped.push(*at);
-                }
+    /// Of each member, the greatest by (depth, id) of those of his entries that `among` picks and that
+    /// no other such one of his is built on.
+    fn greatest_branches(&self, among: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut of_member: HashMap<MemberId, (usize, Bits)> = HashMap::new();
+        let mut kept = Vec::new();
+        // Descending: what others are built on comes after them.
+        for at in (0..self.entries.len()).rev().filter(|at| among(*at)) {
+            let (heads, below) = of_member.entry(self.entries[at].member).or_default();
+            if below.has(at) {
+                continue;
             }
-            flood.extend(dropped);
+            below.add(&self.ancestors[at]);
+            *heads += 1;
+            if *heads <= MAX_PAGE_BRANCHES {
+                kept.push(at);
+            }
         }
-        flood
+        kept
+    }
+
+    /// Of each member, the greatest by (depth, id) of those of his entries that `among` picks.
+    fn greatest_of_each(&self, among: impl Fn(usize) -> bool) -> Bits {
+        let mut of_member: HashMap<MemberId, usize> = HashMap::new();
+        let mut kept = Bits::default();
+        for at in (0..self.entries.len()).rev().filter(|at| among(*at)) {
+            let count = of_member.entry(self.entries[at].member).or_default();
+            *count += 1;
+            if *count <= MAX_PAGE_BRANCHES {
+                kept.set(at);
+            }
+        }
+        kept
+    }
+
+    fn with_ancestors(&self, places: impl IntoIterator<Item = usize>) -> Bits {
+        let mut out = Bits::default();
+        for at in places {
+            out.add(&self.ancestors[at]);
+            out.set(at);
+        }
+        out
     }
 
     pub(super) fn entry(&self, id: &EntryId) -> Option<&PageEntry> {

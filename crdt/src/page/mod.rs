@@ -21,16 +21,22 @@
 //! What is applied ([`graph`]):
 //!
 //! 5. *Malformed*, by a weave and its ancestors alone: deps that are not an antichain; it is not
-//!    built on its own device's previous weave of this generation that is in order itself; more than
-//!    [`MAX_DEVICE_WEAVES`](crate::limits::MAX_DEVICE_WEAVES) of the device below it; deps of two
-//!    generations; a splice outside the text at its deps; a text that grows over
-//!    [`MAX_PAGE_BYTES`](crate::limits::MAX_PAGE_BYTES); built on a malformed one.
-//! 6. A well-formed weave is applied if it *counts*, or if one that counts is built on it: honest text
-//!    on a removed member's stays whole. On a question, what somebody writes who neither asked nor
-//!    tends topics is a *proposal*: it waits until somebody entitled builds on it.
-//! 7. Of a member's open branches (weaves that count and that no other of his is built on) the
-//!    [`MAX_PAGE_BRANCHES`](crate::limits::MAX_PAGE_BRANCHES) greatest by (depth, id) are applied. The
-//!    rest is a flood, and folded away unless others built on it.
+//!    built on its own device's previous weave of this generation that is in order itself (joins and
+//!    proposals need not be, and do not oblige the next one); more than
+//!    [`MAX_DEVICE_WEAVES`](crate::limits::MAX_DEVICE_WEAVES) of the device below it, or with these
+//!    more than [`MAX_DEVICE_WEAVE_BYTES`](crate::limits::MAX_DEVICE_WEAVE_BYTES) inserted; deps of two
+//!    generations; built on a malformed one. So far its shape tells. By the text: a splice outside the
+//!    text at its deps; a text that grows over [`MAX_PAGE_BYTES`](crate::limits::MAX_PAGE_BYTES);
+//!    built on such a one.
+//! 6. Of a member's open branches (weaves of good shape that have effect by themselves, and that no
+//!    other such one of his is built on) the
+//!    [`MAX_PAGE_BRANCHES`](crate::limits::MAX_PAGE_BRANCHES) greatest by (depth, id) take part, with
+//!    all they are built on. The rest is a *flood*: folded away, and never computed. Shape alone
+//!    decides, so that nobody can have broken branches tried one after the other.
+//! 7. What has effect by itself, takes part and fits the text is applied, and all that it is built on:
+//!    honest text on a removed member's stays whole. On a question, what somebody writes who neither
+//!    asked nor tends topics is a *proposal*: it waits until somebody entitled builds on it. Of those
+//!    of a member that nobody entitled named, the `MAX_PAGE_BRANCHES` greatest are shown.
 //! 8. A *generation* starts a text afresh, with its claim who wrote what. The greatest (depth, id) that
 //!    counts and is by a lead is current; only weaves above it are applied. What was written on an
 //!    earlier one stays in the log.
@@ -107,7 +113,8 @@ pub struct PageEntry {
     pub time: Hlc,
     /// `refs[1..]` of its header.
     pub deps: Vec<EntryId>,
-    /// The nearest weave or generation of this page before it in its device's log.
+    /// The nearest weave with splices, or generation, of this page before it in its device's log; of
+    /// no account for joins and proposals.
     pub previous: Option<EntryId>,
     /// Whether it counts (its device was enrolled in its roster past, and it is inside the cut).
     pub counts: bool,
@@ -121,6 +128,16 @@ impl PageEntry {
         match &self.body {
             PageBody::Weave(splices) | PageBody::Reframe { splices, .. } => splices,
             PageBody::Generation { .. } => &[],
+        }
+    }
+
+    /// Whether it must be built on its device's previous one, and obliges the next one: neither a join
+    /// (which writes nothing) nor a proposal.
+    fn is_bound(&self) -> bool {
+        match &self.body {
+            PageBody::Weave(splices) => !splices.is_empty(),
+            PageBody::Generation { .. } => true,
+            PageBody::Reframe { .. } => false,
         }
     }
 }

@@ -171,3 +171,6 @@ impl Generation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ impl Tend {
         check_tag(&self.topic)
     }
 }
+
+#[cfg(test)]
+mod tests;

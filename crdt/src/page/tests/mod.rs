@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod hostile;
 mod orders;
 mod rules;
+mod views;
 
 pub(super) const ASKER: u8 = 1;
 
@@ -36,7 +38,7 @@ pub(super) fn question(opening: &str) -> PageRoot {
 pub(super) struct Desk {
     pub(super) root: PageRoot,
     pub(super) entries: Vec<PageEntry>,
-    last: BTreeMap<u8, EntryId>,
+    pub(super) last: BTreeMap<u8, EntryId>,
     next: u16,
 }
 
@@ -59,7 +61,11 @@ impl Desk {
 
     pub(super) fn entry(&mut self, who: u8, deps: &[EntryId], body: PageBody) -> PageEntry {
         self.next += 1;
-        let proposal = matches!(body, PageBody::Reframe { .. });
+        let bound = match &body {
+            PageBody::Weave(splices) => !splices.is_empty(),
+            PageBody::Generation { .. } => true,
+            PageBody::Reframe { .. } => false,
+        };
         let entry = PageEntry {
             id: id(self.next),
             member: member(who),
@@ -67,11 +73,11 @@ impl Desk {
             role: Role::Member,
             time: Hlc::from_millis(u64::from(self.next)),
             deps: deps.to_vec(),
-            previous: self.last.get(&who).copied().filter(|_| !proposal),
+            previous: self.last.get(&who).copied().filter(|_| bound),
             counts: true,
             body,
         };
-        if !proposal {
+        if bound {
             self.last.insert(who, entry.id);
         }
         entry
@@ -110,6 +116,31 @@ pub(super) fn splices_of(splices: &[(u32, u32, &str)]) -> Vec<Splice> {
         insert: (*insert).into(),
     };
     splices.iter().map(of).collect()
+}
+
+pub(super) fn status(page: &Page, id: EntryId) -> Status {
+    page.log().into_iter().find(|l| l.entry.id == id).unwrap().status
+}
+
+/// Numbers that look random and are the same in every run (xorshift64*).
+#[derive(Debug, Clone)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 16) as usize % n.max(1)
+    }
 }
 
 /// Everything of a page that replicas must agree on.

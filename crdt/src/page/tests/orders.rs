@@ -185,6 +185,69 @@ fn random_orders_of_long_logs_agree() {
     orders_agree(200, cases(0, 50));
 }
 
+/// A hostile member's many branches, broken ones among them, on honest text, on proposals and on what
+/// does not count; and honest text on some of them.
+fn flooded(dice: &mut Dice) -> Desk {
+    let mut desk = Desk::new(question("Which ford?"));
+    let base = desk.weave(ASKER, &[], &[(0, 0, "Tell me: ")]);
+    let mut all = vec![base];
+    for n in 0..50u8 {
+        let who = [7, 7, 7, 8, 9][dice.below(5)];
+        let on = all[dice.below(all.len()) * dice.below(3) / 2];
+        let at = if dice.below(4) == 0 { 400 } else { u32::try_from(dice.below(9)).unwrap() };
+        let splices = splices_of(&[(at, 1, &format!("<{n}>"))]);
+        let body = match dice.below(5) {
+            0 => PageBody::Reframe { splices, reason: None },
+            1 if n > 30 => PageBody::Weave(Vec::new()),
+            _ => PageBody::Weave(splices),
+        };
+        let mut deps = vec![on];
+        if dice.below(3) == 0 {
+            deps = desk.whole().reduce(&[on, all[dice.below(all.len())]]);
+        }
+        let mut entry = desk.entry(who, &deps, body);
+        // The asker's kind of effect, with no past to answer for.
+        entry.role = if who == 9 { Role::Member } else { Role::Lead };
+        entry.previous = None;
+        entry.counts = who == 7 || dice.below(2) == 0;
+        all.push(desk.add(entry));
+    }
+    desk
+}
+
+#[test]
+fn floods_with_broken_branches_give_one_page_in_any_order() {
+    let mut seen_statuses = BTreeSet::new();
+    for seed in 0..u64::from(cases(25, 2_000)) {
+        let mut dice = Dice::new(seed);
+        let desk = flooded(&mut dice);
+        let expected = seen(&desk.whole());
+        seen_statuses.extend(expected.3.iter().map(|(_, s)| format!("{s:?}")));
+        for _ in 0..3 {
+            let mut order: Vec<usize> = (0..desk.entries.len()).collect();
+            for at in (1..order.len()).rev() {
+                order.swap(at, dice.below(at + 1));
+            }
+            let fate = u8::try_from(dice.below(8)).unwrap();
+            let page = arrive(&desk, &order, 1 + dice.below(9), 1 + dice.below(9), fate);
+            assert_eq!(seen(&page), expected, "seed {seed}");
+            // What once counted and does so no more leaves nothing behind.
+            let mut page = page;
+            let mut fewer = desk.entries.clone();
+            fewer.iter_mut().filter(|e| e.member == member(8)).for_each(|e| e.counts = false);
+            let mut fresh = Page::new(desk.root.clone());
+            for page in [&mut page, &mut fresh] {
+                page.set_entries(fewer.clone());
+                while page.step(1 + dice.below(9)) > 0 {}
+            }
+            assert_eq!(seen(&page), seen(&fresh), "seed {seed}, with some cut off");
+        }
+    }
+    for wanted in ["Applied", "Flood", "Proposed", "Uncounted", "Malformed(Range)"] {
+        assert!(seen_statuses.contains(wanted), "{wanted} in {seen_statuses:?}");
+    }
+}
+
 /// Pins the order of concurrent text and the hashes of the changes: another Automerge, or another way
 /// to derive a change, is another page version.
 #[test]

@@ -1,12 +1,11 @@
 //! Each rule by itself.
 
 use super::*;
-use crate::limits::{MAX_PAGE_BRANCHES, MAX_WEAVE_DEPS};
+use crate::limits::{
+    MAX_DEVICE_WEAVE_BYTES, MAX_DEVICE_WEAVES, MAX_PAGE_BRANCHES, MAX_PAGE_BYTES, MAX_WEAVE_DEPS,
+    MAX_WEAVE_INSERT_BYTES,
+};
 use crate::payload::Run;
-
-fn status(page: &Page, id: EntryId) -> Status {
-    page.log().into_iter().find(|l| l.entry.id == id).unwrap().status
-}
 
 fn spans(page: &Page) -> Vec<(u32, EntryId)> {
     page.blame().iter().map(|s| (s.length, s.source)).collect()
@@ -258,4 +257,271 @@ fn a_changed_cache_is_refused_before_automerge_sees_it() {
     }
     let other = PageRoot { thread: id(5), ..desk.root.clone() };
     assert_eq!(Page::load(other, &cache).unwrap_err(), CacheError::OtherPage);
+}
+
+fn unread(desk: &Desk) -> Page {
+    let mut page = Page::new(desk.root.clone());
+    page.set_entries(desk.entries.clone());
+    page
+}
+
+#[test]
+fn broken_branches_have_a_place_among_the_sixteen() {
+    let mut desk = Desk::new(answer());
+    let a = desk.write(1, "base");
+    let mut branches = Vec::new();
+    for n in 0..60 {
+        let at = if n % 2 == 0 { 90 } else { 0 };
+        let mut entry = desk.entry(9, &[a], PageBody::Weave(splices_of(&[(at, 0, "spam ")])));
+        entry.previous = None;
+        branches.push((desk.add(entry), n % 2 == 0));
+    }
+    // Sixteen are tried and no more, whatever comes of it.
+    assert_eq!(unread(&desk).left(), 1 + MAX_PAGE_BRANCHES);
+    let page = desk.whole();
+    branches.sort_unstable();
+    for (n, (id, broken)) in branches.iter().rev().enumerate() {
+        let expected = match broken {
+            _ if n >= MAX_PAGE_BRANCHES => Status::Flood,
+            true => Status::Malformed(Malformed::Range),
+            false => Status::Applied,
+        };
+        assert_eq!(status(&page, *id), expected);
+    }
+}
+
+#[test]
+fn a_flood_below_a_kept_branch_of_another_takes_part_with_it() {
+    let mut desk = Desk::new(answer());
+    let start = desk.write(2, "Base.");
+    let mut flood = Vec::new();
+    for n in 0..40 {
+        desk.last.remove(&9);
+        let below = desk.weave(9, &[start], &[(0, 0, &format!("spam {n} "))]);
+        let above = desk.weave(9, &[below], &[(0, 0, "more ")]);
+        flood.push((below, above));
+    }
+    flood.sort_by_key(|(_, above)| *above);
+    let (low_below, low) = flood[0];
+    let honest = desk.weave(4, &[low_below], &[(0, 0, "Hm: ")]);
+    let page = desk.whole();
+    let kept = &flood[flood.len() - MAX_PAGE_BRANCHES..];
+    for (below, above) in &flood {
+        let expected = if kept.iter().any(|(_, k)| k == above) {
+            (Status::Applied, Status::Applied)
+        } else if *above == low {
+            (Status::Applied, Status::Flood)
+        } else {
+            (Status::Flood, Status::Flood)
+        };
+        assert_eq!((status(&page, *below), status(&page, *above)), expected);
+    }
+    assert_eq!(status(&page, honest), Status::Applied);
+    assert_eq!(page.log().len(), desk.entries.len());
+    assert_eq!(page.heads().len(), MAX_PAGE_BRANCHES + 1);
+    // What others wrote is not counted against them: twenty people, one weave each.
+    let mut desk = Desk::new(answer());
+    for n in 0..20 {
+        desk.weave(n + 1, &[], &[(0, 0, "x")]);
+    }
+    assert_eq!(desk.whole().text().len(), 20);
+}
+
+#[test]
+fn proposals_are_bounded_too_and_taken_over_ones_take_no_room() {
+    let mut desk = Desk::new(question("Q"));
+    let mut all = Vec::new();
+    for n in 0..30 {
+        let splices = splices_of(&[(1, 0, &format!(" {n}"))]);
+        let entry = desk.entry(7, &[], PageBody::Reframe { splices, reason: None });
+        all.push(desk.add(entry));
+    }
+    all.sort_unstable();
+    let page = desk.whole();
+    for (n, id) in all.iter().enumerate() {
+        let kept = n + MAX_PAGE_BRANCHES >= all.len();
+        assert_eq!(status(&page, *id), if kept { Status::Proposed } else { Status::Flood });
+    }
+    desk.weave(ASKER, &[all[29]], &[]);
+    let page = desk.whole();
+    assert_eq!(status(&page, all[29]), Status::Applied);
+    assert_eq!(status(&page, all[13]), Status::Proposed);
+    assert_eq!(status(&page, all[12]), Status::Flood);
+}
+
+#[test]
+fn an_unreadable_proposal_is_never_part_of_the_text() {
+    let mut desk = Desk::new(question("How?"));
+    let body = PageBody::Reframe { splices: splices_of(&[(9, 1, "x")]), reason: None };
+    let bad = desk.entry(4, &[], body);
+    let bad = desk.add(bad);
+    let on = desk.weave(ASKER, &[bad], &[(0, 0, "y")]);
+    let mut page = desk.whole();
+    assert_eq!(status(&page, bad), Status::Proposed);
+    assert_eq!(page.text_proposed(&bad), None);
+    assert_eq!(status(&page, on), Status::Malformed(Malformed::Ancestor));
+    assert_eq!(page.text(), "How?");
+}
+
+#[test]
+fn a_broken_weave_that_counts_does_not_carry_what_does_not() {
+    let mut desk = Desk::new(answer());
+    let mut gone = desk.entry(3, &[], PageBody::Weave(splices_of(&[(0, 0, "spam")])));
+    gone.counts = false;
+    let gone = desk.add(gone);
+    desk.weave(4, &[gone], &[(40, 0, "x")]);
+    let page = desk.whole();
+    assert_eq!(status(&page, gone), Status::Uncounted);
+    assert_eq!(page.text(), "");
+}
+
+#[test]
+fn a_device_must_build_on_its_own() {
+    let mut desk = Desk::new(answer());
+    let a = desk.weave(2, &[], &[(0, 0, "one")]);
+    let b = desk.weave(3, &[a], &[(3, 0, " two")]);
+    let c = desk.weave(3, &[a], &[(3, 0, " three")]);
+    assert_eq!(status(&desk.whole(), c), Status::Malformed(Malformed::Previous));
+    // The next one need not be built on a malformed one, but on what was in order before it.
+    let d = desk.weave(3, &[a], &[(3, 0, " four")]);
+    let e = desk.weave(3, &[b], &[(3, 0, " five")]);
+    let page = desk.whole();
+    assert_eq!(status(&page, d), Status::Malformed(Malformed::Previous));
+    assert_eq!(status(&page, e), Status::Applied);
+    assert_eq!(page.text(), "one five two");
+    // It waits while the one before it is not here.
+    assert_eq!(status(&desk.page(|id| *id != d), e), Status::Waiting(vec![d]));
+}
+
+#[test]
+fn joins_do_not_oblige_their_device_and_are_not_bound() {
+    let mut desk = Desk::new(answer());
+    let a = desk.weave(1, &[], &[(0, 0, "one")]);
+    let b = desk.weave(2, &[a], &[(3, 0, " two")]);
+    let c = desk.weave(1, &[a], &[(0, 0, "zero ")]);
+    let join = desk.weave(1, &[b], &[]);
+    let d = desk.weave(1, &[c], &[(0, 0, "- ")]);
+    // A store that names the join as the previous one changes nothing.
+    let mut entry = desk.entry(1, &[d], PageBody::Weave(splices_of(&[(0, 1, "*")])));
+    entry.previous = Some(join);
+    let e = desk.add(entry);
+    let page = desk.whole();
+    for id in [join, d, e] {
+        assert_eq!(status(&page, id), Status::Applied);
+    }
+    assert_eq!(page.text(), "* zero one two");
+}
+
+#[test]
+fn a_device_has_a_thousand_weaves() {
+    let mut desk = Desk::new(answer());
+    let mut last = desk.weave(2, &[], &[(0, 0, "x")]);
+    for _ in 0..MAX_DEVICE_WEAVES {
+        last = desk.weave(2, &[last], &[(0, 1, "y")]);
+    }
+    let other = desk.weave(3, &[last], &[(1, 0, "z")]);
+    let over = desk.weave(2, &[other], &[(0, 1, "n")]);
+    let page = unread(&desk);
+    assert_eq!(status(&page, last), Status::Pending);
+    assert_eq!(status(&page, other), Status::Pending);
+    assert_eq!(status(&page, over), Status::Malformed(Malformed::DeviceWeaves));
+    // A generation is the way out, for that device too.
+    let runs = vec![Run { length: 1, source: (*last.as_bytes()).into() }];
+    let body = PageBody::Generation { text: "y".into(), runs };
+    let mut fresh = desk.entry(2, &[other], body);
+    fresh.role = Role::Lead;
+    let fresh = desk.add(fresh);
+    let next = desk.weave(2, &[fresh], &[(1, 0, "!")]);
+    let page = desk.whole();
+    assert_eq!((page.text().as_str(), page.heads()), ("y!", vec![next]));
+}
+
+#[test]
+fn a_device_inserts_a_megabyte() {
+    let mut desk = Desk::new(answer());
+    let long = "x".repeat(MAX_WEAVE_INSERT_BYTES);
+    let all = u32::try_from(MAX_WEAVE_INSERT_BYTES).unwrap();
+    let mut last = desk.weave(2, &[], &[(0, 0, &long)]);
+    for _ in 1..MAX_DEVICE_WEAVE_BYTES / MAX_WEAVE_INSERT_BYTES {
+        last = desk.weave(2, &[last], &[(0, all, &long)]);
+    }
+    let over = desk.weave(2, &[last], &[(0, 1, "n")]);
+    let shorter = desk.weave(2, &[last], &[(0, 1, "")]);
+    let other = desk.weave(3, &[last], &[(0, 1, "n")]);
+    let page = unread(&desk);
+    for id in [last, shorter, other] {
+        assert_eq!(status(&page, id), Status::Pending);
+    }
+    assert_eq!(status(&page, over), Status::Malformed(Malformed::DeviceWeaves));
+}
+
+#[test]
+fn what_concurrent_weaves_added_is_not_there_for_who_did_not_see_it() {
+    let mut desk = Desk::new(answer());
+    let a = desk.weave(2, &[], &[(0, 0, "näher 🚛")]);
+    let end = desk.weave(3, &[a], &[(7, 0, "!")]);
+    let over = desk.weave(4, &[a], &[(8, 0, "!")]);
+    let deletes = desk.weave(5, &[a], &[(6, 2, "")]);
+    let huge = desk.weave(6, &[a], &[(u32::MAX, u32::MAX, "")]);
+    let on = desk.weave(7, &[over], &[]);
+    let page = desk.whole();
+    assert_eq!(status(&page, end), Status::Applied);
+    for id in [over, deletes, huge] {
+        assert_eq!(status(&page, id), Status::Malformed(Malformed::Range));
+    }
+    assert_eq!(status(&page, on), Status::Malformed(Malformed::Ancestor));
+    assert_eq!(page.text(), "näher 🚛!");
+}
+
+#[test]
+fn a_page_has_a_limit_and_may_shrink_to_it() {
+    let mut desk = Desk::new(answer());
+    let half = "ä".repeat(MAX_PAGE_BYTES / 4);
+    let a = desk.weave(2, &[], &[(0, 0, &half)]);
+    let b = desk.weave(3, &[a], &[(0, 0, &half)]);
+    let over = desk.weave(4, &[b], &[(0, 0, "x")]);
+    let same = desk.weave(5, &[b], &[(0, 1, "ö")]);
+    assert_eq!(status(&desk.whole(), over), Status::Malformed(Malformed::Length));
+    assert_eq!(status(&desk.whole(), same), Status::Applied);
+    // Concurrent weaves may together be longer; then the page only shrinks.
+    let c = desk.weave(6, &[a], &[(0, 0, &half)]);
+    let shorter = desk.weave(7, &[b, c], &[(0, 2, "ö")]);
+    let longer = desk.weave(8, &[b, c], &[(0, 0, "o")]);
+    let page = desk.whole();
+    assert_eq!(status(&page, shorter), Status::Applied);
+    assert_eq!(status(&page, longer), Status::Malformed(Malformed::Length));
+    assert!(page.text().len() > MAX_PAGE_BYTES);
+}
+
+#[test]
+fn a_generation_needs_a_lead_and_the_deepest_is_present() {
+    let mut desk = Desk::new(answer());
+    let a = desk.weave(2, &[], &[(0, 0, "one")]);
+    let start = |desk: &mut Desk, who: u8, on: EntryId, text: &str| {
+        let runs = vec![Run { length: 4, source: (*on.as_bytes()).into() }];
+        let mut entry = desk.entry(who, &[on], PageBody::Generation { text: text.into(), runs });
+        entry.role = if who == 3 { Role::Member } else { Role::Lead };
+        entry.counts = who != 4;
+        desk.add(entry)
+    };
+    let by_member = start(&mut desk, 3, a, "mine");
+    let removed = start(&mut desk, 4, a, "gone");
+    let page = desk.whole();
+    assert_eq!((page.text(), page.generation()), ("one".into(), None));
+    for id in [by_member, removed] {
+        assert_eq!(status(&page, id), Status::OtherGeneration);
+    }
+    let b = desk.weave(2, &[a], &[(3, 0, "!")]);
+    let deep = start(&mut desk, 5, b, "deep");
+    let flat = start(&mut desk, 6, a, "flat");
+    let on_flat = desk.weave(7, &[flat], &[(0, 0, "x")]);
+    let mut page = desk.whole();
+    assert_eq!(page.text(), "deep");
+    assert_eq!(status(&page, flat), Status::OtherGeneration);
+    assert_eq!(status(&page, on_flat), Status::OtherGeneration);
+    // Should the deep one stop counting, the other takes its place, and the document follows.
+    desk.entries.iter_mut().find(|e| e.id == deep).unwrap().counts = false;
+    page.set_entries(desk.entries.clone());
+    while page.step(9) > 0 {}
+    assert_eq!(page.text(), "xflat");
 }

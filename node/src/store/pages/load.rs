@@ -46,8 +46,12 @@ impl Candidate {
 
     /// Whether a later weave of the same device must have it among its ancestors.
     fn binds(&self, kind: PageKind) -> bool {
-        let weave = matches!(self.opened, Some(Body::Weave(_) | Body::Generation(_)));
-        weave && self.page() == Some(kind)
+        let binds = match &self.opened {
+            Some(Body::Weave(w)) => !w.splices.is_empty(),
+            Some(Body::Generation(_)) => true,
+            _ => false,
+        };
+        binds && self.page() == Some(kind)
     }
 }
 
@@ -99,6 +103,7 @@ pub(super) fn load_entries(
         };
         let previous = match &body {
             PageBody::Reframe { .. } => Previous::None,
+            PageBody::Weave(splices) if splices.is_empty() => Previous::None,
             _ => history.previous(conn, stored)?,
         };
         let previous = match previous {
