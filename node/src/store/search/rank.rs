@@ -22,15 +22,15 @@ use crate::store::StoreError;
 use crate::store::fold::thread_state_number;
 
 /// Matches that are ranked.
-const MAX_RANKED: usize = 2_000;
+const MAX_RANKED: usize = 1_000;
 /// Matches looked through for those that pass the filters.
-const MAX_SCANNED: i64 = 20_000;
+const MAX_SCANNED: i64 = 10_000;
 /// Documents of the commonest term that is weighed.
 const MAX_SCORED_DOCS: i64 = 40_000;
 /// Terms that are weighed, the rarest.
 const MAX_SCORED_TERMS: usize = 4;
 /// Documents that some of the words are looked for in, together.
-pub(super) const MAX_RELAXED_DOCS: i64 = 6_000;
+pub(super) const MAX_RELAXED_DOCS: i64 = 2_500;
 /// Threads below which some of the words are enough.
 const FEW_THREADS: usize = 10;
 /// Matches that are counted.

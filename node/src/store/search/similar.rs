@@ -13,7 +13,7 @@ use super::{HitKind, Hits};
 use crate::store::{Store, StoreError};
 
 /// Telling words that are looked for.
-const MAX_WORDS: usize = 12;
+const MAX_WORDS: usize = 8;
 /// Documents looked into, for each thread that is wanted.
 const LOOKED_INTO: usize = 4;
 
