@@ -316,7 +316,7 @@ impl Graph {
         // Up to here the text has no say: who takes part must be known before anything is computed,
         // or broken branches could be put forward without end.
         let effective = |at: usize| here(at) && writes(root, &self.entries[at]);
-        let part = self.with_ancestors(self.greatest_branches(&effective));
+        let part = self.with_ancestors(self.greatest_branches(effective));
         let applied = self.with_ancestors(
             (0..self.entries.len())
                 .filter(|at| effective(*at) && part.has(*at) && faults[*at].is_none()),

@@ -203,7 +203,10 @@ fn flooded(dice: &mut Dice) -> Desk {
         };
         let mut deps = vec![on];
         if dice.below(3) == 0 {
-            deps = desk.whole().reduce(&[on, all[dice.below(all.len())]]);
+            // Shape is enough for it.
+            let mut page = Page::new(desk.root.clone());
+            page.set_entries(desk.entries.clone());
+            deps = page.reduce(&[on, all[dice.below(all.len())]]);
         }
         let mut entry = desk.entry(who, &deps, body);
         // The asker's kind of effect, with no past to answer for.
@@ -218,7 +221,7 @@ fn flooded(dice: &mut Dice) -> Desk {
 #[test]
 fn floods_with_broken_branches_give_one_page_in_any_order() {
     let mut seen_statuses = BTreeSet::new();
-    for seed in 0..u64::from(cases(25, 2_000)) {
+    for seed in 0..u64::from(cases(12, 2_000)) {
         let mut dice = Dice::new(seed);
         let desk = flooded(&mut dice);
         let expected = seen(&desk.whole());
