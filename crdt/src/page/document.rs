@@ -42,6 +42,8 @@ pub(super) struct Document {
     batch: Vec<Change>,
     forks: VecDeque<(Hashes, Automerge)>,
     replaced: Vec<Replaced>,
+    /// Automerge failed while it changed the document, which is then good for nothing.
+    spoilt: bool,
 }
 
 fn actor(id: &EntryId) -> ActorId {
@@ -109,7 +111,13 @@ impl Document {
             batch: Vec::new(),
             forks: VecDeque::new(),
             replaced: Vec::new(),
+            spoilt: false,
         }
+    }
+
+    /// Whether it must be made anew, without what was found to be unappliable.
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.spoilt
     }
 
     pub(super) fn generation(&self) -> Option<EntryId> {
@@ -151,10 +159,13 @@ impl Document {
         }
         if base.iter().eq(self.heads.iter()) {
             self.settle();
-            // A copy is worked on: a change that fails must leave nothing behind.
-            let mut next = self.doc.clone();
-            let hash = self.derive(&mut next, entry.id, splices)?;
-            self.doc = next;
+            let mut doc = std::mem::take(&mut self.doc);
+            let derived = self.derive(&mut doc, entry.id, splices);
+            self.doc = doc;
+            // A copy for each weave would cost more than the weave. What fits the text is applied;
+            // should it ever fail half way, the whole document is thrown away.
+            self.spoilt |= derived == Err(Malformed::Unappliable);
+            let hash = derived?;
             self.heads = BTreeSet::from([hash]);
             self.applied.insert(entry.id, vec![hash]);
             return Ok(());
@@ -178,7 +189,9 @@ impl Document {
     pub(super) fn settle(&mut self) {
         if !self.batch.is_empty() {
             // They were made by this code on states of this document, so that they fit.
-            let _ = self.doc.apply_changes(std::mem::take(&mut self.batch));
+            let batch = std::mem::take(&mut self.batch);
+            let taken = catch_unwind(AssertUnwindSafe(|| self.doc.apply_changes(batch).is_ok()));
+            self.spoilt |= !taken.unwrap_or(false);
         }
     }
 
@@ -342,6 +355,7 @@ impl Document {
             batch: Vec::new(),
             forks: VecDeque::new(),
             replaced: saved.replaced,
+            spoilt: false,
         })
     }
 

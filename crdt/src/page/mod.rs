@@ -206,7 +206,7 @@ impl Page {
     fn start_over_where_needed(&mut self) {
         let generation = self.graph.generation();
         let shrank = self.document.applied().any(|id| !self.graph.is_applied(id));
-        if shrank || self.document.generation() != generation {
+        if shrank || self.document.is_spoilt() || self.document.generation() != generation {
             let entry = generation.and_then(|id| self.graph.entry(&id));
             self.document = Document::new(&self.root, entry);
         }
@@ -223,17 +223,23 @@ impl Page {
             }
             budget = budget.saturating_sub(todo.len());
             let mut found = false;
-            for id in todo {
-                let Some(entry) = self.graph.entry(&id) else { continue };
+            for id in &todo {
+                let Some(entry) = self.graph.entry(id) else { continue };
                 if entry.deps.iter().any(|d| self.broken.contains_key(d)) {
                     continue;
                 }
                 if let Err(reason) = self.document.apply(entry) {
-                    self.broken.insert(id, reason);
+                    self.broken.insert(*id, reason);
                     found = true;
                 }
             }
             self.document.settle();
+            if self.document.is_spoilt() {
+                // Without a culprit all of them are left out: there must be an end to it.
+                let left_out = todo.iter().filter(|_| !found);
+                self.broken.extend(left_out.map(|id| (*id, Malformed::Unappliable)));
+                found = true;
+            }
             if found {
                 self.graph.mark_broken(&self.root, &self.broken);
                 self.start_over_where_needed();
