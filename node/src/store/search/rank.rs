@@ -22,7 +22,7 @@ use crate::store::StoreError;
 use crate::store::fold::thread_state_number;
 
 /// Matches that are ranked.
-const MAX_RANKED: usize = 1_000;
+const MAX_RANKED: usize = 500;
 /// Matches looked through for those that pass the filters.
 const MAX_SCANNED: i64 = 10_000;
 /// Documents of the commonest term that is weighed.

@@ -123,6 +123,9 @@ pub(super) struct Telling {
     pub(super) weight: f64,
 }
 
+/// How often a word of the first line counts.
+const TITLE_WORTH: f64 = 6.0;
+
 /// The words of a text that tell most, the most telling first: at most `most` of them, and so many
 /// that they occur in at most `budget` documents together (the first one always).
 pub(super) fn telling(
@@ -132,12 +135,17 @@ pub(super) fn telling(
     budget: i64,
 ) -> Result<Vec<Telling>, StoreError> {
     let mut counts: HashMap<String, (usize, f64)> = HashMap::new();
-    for word in words_of(text).filter(|w| w.chars().count() >= 3) {
+    let said = text.lines().enumerate().flat_map(|(line, text)| {
+        // The title of a question says what it is about, the rest how it came up.
+        let worth = if line == 0 { TITLE_WORTH } else { 1.0 };
+        words_of(text).map(move |word| (word, worth))
+    });
+    for (word, worth) in said.filter(|(w, _)| w.chars().count() >= 3) {
         let len = counts.len();
         if let Some((_, count)) = counts.get_mut(&word) {
-            *count += 1.0;
+            *count += worth;
         } else if len < MAX_LOOKED_UP {
-            counts.insert(word, (len, 1.0));
+            counts.insert(word, (len, worth));
         }
     }
     let all = docs(conn, "")?.max(1);
