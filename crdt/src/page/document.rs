@@ -42,6 +42,8 @@ pub(super) struct Document {
     batch: Vec<Change>,
     forks: VecDeque<(Hashes, Automerge)>,
     replaced: Vec<Replaced>,
+    /// The text of `doc`, while weaves follow each other in a line.
+    newest: Option<String>,
     /// Automerge failed while it changed the document, which is then good for nothing.
     spoilt: bool,
 }
@@ -111,6 +113,7 @@ impl Document {
             batch: Vec::new(),
             forks: VecDeque::new(),
             replaced: Vec::new(),
+            newest: None,
             spoilt: false,
         }
     }
@@ -159,9 +162,16 @@ impl Document {
         }
         if base.iter().eq(self.heads.iter()) {
             self.settle();
+            let text = match self.newest.take() {
+                Some(text) => text,
+                None => self.doc.text(&self.text).map_err(|_| Malformed::Unappliable)?,
+            };
             let mut doc = std::mem::take(&mut self.doc);
-            let derived = self.derive(&mut doc, entry.id, splices);
+            let derived = self.derive(&mut doc, &text, entry.id, splices);
             self.doc = doc;
+            if derived.is_ok() {
+                self.newest = super::apply_splices(&text, splices);
+            }
             // A copy for each weave would cost more than the weave. What fits the text is applied;
             // should it ever fail half way, the whole document is thrown away.
             self.spoilt |= derived == Err(Malformed::Unappliable);
@@ -173,7 +183,8 @@ impl Document {
         let fork = self.fork(&base).ok_or(Malformed::Unappliable)?;
         let mut next = fork.clone();
         self.keep(base.clone(), fork);
-        let hash = self.derive(&mut next, entry.id, splices)?;
+        let text = next.text(&self.text).map_err(|_| Malformed::Unappliable)?;
+        let hash = self.derive(&mut next, &text, entry.id, splices)?;
         let change = next.get_change_by_hash(&hash).ok_or(Malformed::Unappliable)?;
         self.batch.push(change);
         base.iter().for_each(|h| {
@@ -188,6 +199,7 @@ impl Document {
     /// Takes what was derived on forks into the document.
     pub(super) fn settle(&mut self) {
         if !self.batch.is_empty() {
+            self.newest = None;
             // They were made by this code on states of this document, so that they fit.
             let batch = std::mem::take(&mut self.batch);
             let taken = catch_unwind(AssertUnwindSafe(|| self.doc.apply_changes(batch).is_ok()));
@@ -198,11 +210,11 @@ impl Document {
     fn derive(
         &mut self,
         doc: &mut Automerge,
+        text: &str,
         id: EntryId,
         splices: &[Splice],
     ) -> Result<ChangeHash, Malformed> {
-        let text = doc.text(&self.text).map_err(|_| Malformed::Unappliable)?;
-        check(&text, splices)?;
+        check(text, splices)?;
         let gone = self.gone(doc, splices);
         let hash = change(doc, &id, |tx| splice(tx, &self.text, splices));
         let hash = hash.ok_or(Malformed::Unappliable)?;
@@ -355,6 +367,7 @@ impl Document {
             batch: Vec::new(),
             forks: VecDeque::new(),
             replaced: saved.replaced,
+            newest: None,
             spoilt: false,
         })
     }
