@@ -26,7 +26,7 @@
 //!    [`MAX_DEVICE_WEAVES`](crate::limits::MAX_DEVICE_WEAVES) of the device below it, or with these
 //!    more than [`MAX_DEVICE_WEAVE_BYTES`](crate::limits::MAX_DEVICE_WEAVE_BYTES) inserted; deps of two
 //!    generations; built on a malformed one. So far its shape tells. By the text: a splice outside the
-//!    text at its deps; a text that grows over [`MAX_PAGE_BYTES`](crate::limits::MAX_PAGE_BYTES);
+//!    text at its deps; a text that grows over [`MAX_PAGE_BYTES`];
 //!    built on such a one.
 //! 6. Of a member's open branches (weaves of good shape that have effect by themselves, and that no
 //!    other such one of his is built on) the

@@ -626,7 +626,7 @@ impl Store {
     }
 
     /// The hash over everything that is folded: equal on two nodes that hold the same entries,
-    /// payloads and keys and have folded them all ([`Stats::unfolded`] says whether).
+    /// payloads and keys and have folded them all ([`Stats::unfolded`](super::Stats::unfolded) says whether).
     ///
     /// # Errors
     ///
