@@ -264,6 +264,6 @@ fn choice_of(text: &str) -> u64 {
 
 /// The body of a reply that says `text`.
 fn as_post(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
-    let post = Post { role: PostRole::Reply, text: text.to_owned(), origin: None };
+    let post = Post { role: PostRole::Reply, text: text.to_owned(), origin: None, met: None };
     Ok(payload::encode(&Body::Post(post))?)
 }
