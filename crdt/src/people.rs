@@ -60,25 +60,37 @@ pub struct CommunityView {
     pub heads: Vec<EntryId>,
 }
 
-/// Folds what members tend, by topic. Entries that count, in any order; other kinds and duplicates do no
-/// harm. What was ended is not in it.
-pub fn fold_tends(entries: &[TalkEntry]) -> BTreeMap<MemberId, Vec<TendView>> {
-    let mut tends: BTreeMap<MemberId, Vec<TendView>> = BTreeMap::new();
-    for ((member, _), list) in tend_lines(entries) {
-        let Some(Found { entry, value, .. }) = current::<Tend>(list) else { continue };
-        if value.until > 0 {
-            let (topic, until) = (value.topic.clone(), value.until);
-            tends.entry(member).or_default().push(TendView { topic, until, entry: entry.id });
-        }
-    }
-    tends
+/// The last word of a member about a topic, ended and expired ones included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TendTerm {
+    /// Who.
+    pub member: MemberId,
+    /// The topic as it is compared: its [`topic_key`].
+    pub key: String,
+    /// What it says.
+    pub view: TendView,
+    /// What the member's next entry about this topic supersedes: its refs.
+    pub heads: Vec<EntryId>,
 }
 
-/// What a member's next entry about tending this topic supersedes: its refs.
-pub fn tend_heads(entries: &[TalkEntry], member: &MemberId, topic: &str) -> Vec<EntryId> {
-    let mut lines = tend_lines(entries);
-    let line = lines.remove(&(*member, topic_key(topic)));
-    line.and_then(current::<Tend>).map(|found| found.heads).unwrap_or_default()
+/// Folds what members said of tending topics, by member and topic. Entries that count, in any order;
+/// other kinds and duplicates do no harm.
+pub fn tend_terms(entries: &[TalkEntry]) -> Vec<TendTerm> {
+    let term = |((member, key), list)| {
+        let Found { entry, value, heads, .. } = current::<Tend>(list)?;
+        let view = TendView { topic: value.topic.clone(), until: value.until, entry: entry.id };
+        Some(TendTerm { member, key, view, heads })
+    };
+    tend_lines(entries).into_iter().filter_map(term).collect()
+}
+
+/// What members tend, by topic. What was ended is not in it.
+pub fn fold_tends(entries: &[TalkEntry]) -> BTreeMap<MemberId, Vec<TendView>> {
+    let mut tends: BTreeMap<MemberId, Vec<TendView>> = BTreeMap::new();
+    for term in tend_terms(entries).into_iter().filter(|t| t.view.until > 0) {
+        tends.entry(term.member).or_default().push(term.view);
+    }
+    tends
 }
 
 type TendLines<'a> = BTreeMap<(MemberId, String), Vec<(&'a TalkEntry, &'a Tend)>>;
@@ -216,8 +228,13 @@ mod tests {
         assert_eq!(of(&all, 1), [("#convoy".to_string(), 70), ("radio".to_string(), 10)]);
         assert_eq!(of(&all, 2), []);
         let ana = MemberId::new([1; 32]);
-        assert_eq!(tend_heads(&all, &ana, "CONVOY"), [id(3)]);
-        assert_eq!(tend_heads(&all, &ana, "other"), []);
+        let heads = |topic: &str| {
+            let terms = tend_terms(&all);
+            let of = |t: &&TendTerm| t.member == ana && t.key == topic_key(topic);
+            terms.iter().find(of).map(|t| t.heads.clone()).unwrap_or_default()
+        };
+        assert_eq!(heads("CONVOY"), [id(3)]);
+        assert_eq!(heads("other"), []);
         let before = fold_tends(&all);
         assert_eq!(fold_people(&all)[&ana].tends, before[&ana]);
         let mut again: Vec<TalkEntry> = all.iter().rev().cloned().collect();

@@ -4,11 +4,9 @@
 //! that names the earlier one replaces it. Of several that nothing replaces, the greatest (supersede
 //! depth, id) holds. Volunteering gives no power: it is shown, and it steers what is put before whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use lanai_crdt::id::{EntryId, MemberId};
-use lanai_crdt::limits::MAX_REFS;
-use lanai_crdt::payload::{Body, Kind};
+use lanai_crdt::payload::Kind;
+use lanai_crdt::people::{TendTerm, tend_terms};
 use lanai_crdt::thread::TalkEntry;
 use rusqlite::Connection;
 
@@ -37,59 +35,14 @@ impl Tending {
     }
 }
 
-/// A topic as it is compared: a tag without sign, in small letters.
-pub(super) fn folded(topic: &str) -> String {
-    topic.trim().trim_start_matches('#').to_lowercase()
-}
-
 fn fold(entries: &[TalkEntry]) -> Vec<Tending> {
-    let mut by_topic: BTreeMap<(MemberId, String), Vec<(&TalkEntry, u64)>> = BTreeMap::new();
-    for entry in entries {
-        if let Body::Tend(tend) = &entry.body {
-            let key = (entry.member, folded(&tend.topic));
-            by_topic.entry(key).or_default().push((entry, tend.until));
-        }
-    }
-    let one = |((member, topic), list): ((MemberId, String), Vec<(&TalkEntry, u64)>)| {
-        let known: HashMap<EntryId, &TalkEntry> = list.iter().map(|(e, _)| (e.id, *e)).collect();
-        let replaced: BTreeSet<EntryId> =
-            list.iter().flat_map(|(e, _)| e.refs.iter().copied()).collect();
-        let mut depths = HashMap::new();
-        let mut left: Vec<(usize, EntryId, u64)> = list
-            .iter()
-            .filter(|(e, _)| !replaced.contains(&e.id))
-            .map(|(e, until)| (depth(e.id, &known, &mut depths), e.id, *until))
-            .collect();
-        left.sort_unstable_by(|a, b| b.cmp(a));
-        let until_ms = left.first()?.2;
-        let heads = left.iter().map(|(_, id, _)| *id).take(MAX_REFS).collect();
-        Some(Tending { member, topic, until_ms, heads })
+    let tending = |term: TendTerm| Tending {
+        member: term.member,
+        topic: term.key,
+        until_ms: term.view.until,
+        heads: term.heads,
     };
-    by_topic.into_iter().filter_map(one).collect()
-}
-
-/// The length of the longest chain of replaced entries below one. Refs are hashes of what was there
-/// before, so there are no loops.
-fn depth(
-    id: EntryId,
-    known: &HashMap<EntryId, &TalkEntry>,
-    depths: &mut HashMap<EntryId, usize>,
-) -> usize {
-    let mut stack = vec![id];
-    while let Some(top) = stack.last().copied() {
-        let below = known.get(&top).map(|e| e.refs.as_slice()).unwrap_or_default();
-        let below = below.iter().filter(|id| known.contains_key(*id));
-        let open: Vec<EntryId> =
-            below.clone().filter(|id| !depths.contains_key(*id)).copied().collect();
-        if open.is_empty() {
-            let deepest = below.filter_map(|id| depths.get(id)).max().map_or(0, |d| d + 1);
-            depths.insert(top, deepest);
-            stack.pop();
-        } else {
-            stack.extend(open);
-        }
-    }
-    depths.get(&id).copied().unwrap_or(0)
+    tend_terms(entries).into_iter().map(tending).collect()
 }
 
 /// All that was volunteered for, ended and expired terms included.
@@ -114,7 +67,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use lanai_crdt::clock::Hlc;
-    use lanai_crdt::payload::{Role, Tend};
+    use lanai_crdt::payload::{Body, Role, Tend};
 
     use super::*;
 

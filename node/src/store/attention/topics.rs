@@ -13,11 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use lanai_crdt::id::MemberId;
 use lanai_crdt::payload::Kind;
 use lanai_crdt::people::fold_people;
+use lanai_crdt::people::topic_key;
 use lanai_crdt::text::clean_line;
 use lanai_crdt::thread::TalkEntry;
 use rusqlite::Connection;
 
-use super::tends::{self, Tending, folded};
+use super::tends::{self, Tending};
 use crate::store::fold::load_specials;
 use crate::store::keys::Keyring;
 use crate::store::read::own_number;
@@ -120,7 +121,7 @@ impl Matcher {
     pub(super) fn about(&self, title: &str, tags: &[String]) -> Vec<About> {
         let title = words(title);
         let tags: Vec<(String, Vec<String>)> =
-            tags.iter().map(|tag| (folded(tag), words(tag))).collect();
+            tags.iter().map(|tag| (topic_key(tag), words(tag))).collect();
         let holds = |whole: &[String], part: &[String]| {
             !part.is_empty()
                 && whole
@@ -215,7 +216,7 @@ impl Store {
     ///
     /// When the store cannot be written.
     pub fn follow_topic(&self, topic: &str) -> Result<bool, StoreError> {
-        let topic = folded(topic);
+        let topic = topic_key(topic);
         if topic.is_empty() {
             return Ok(false);
         }
@@ -231,7 +232,7 @@ impl Store {
     ///
     /// When the store cannot be written.
     pub fn unfollow_topic(&self, topic: &str) -> Result<bool, StoreError> {
-        let topic = folded(topic);
+        let topic = topic_key(topic);
         self.inner.write(Durability::Normal, 0, |ctx| {
             Ok(ctx.conn.execute("DELETE FROM followed WHERE topic = ?1", [&topic])? > 0)
         })
@@ -261,7 +262,7 @@ impl Store {
             })?;
             for row in rows {
                 let (tag, threads, open) = row?;
-                let summary = found.entry(folded(&tag)).or_insert_with_key(|topic| new(topic));
+                let summary = found.entry(topic_key(&tag)).or_insert_with_key(|topic| new(topic));
                 summary.threads += threads.unsigned_abs();
                 summary.open += open.unsigned_abs();
             }
