@@ -24,7 +24,7 @@ use super::archive::{Archive, ArchivedMail};
 use crate::store::{Author, NewEntry, NewRef, Store, StoreError};
 
 /// Entries committed together.
-const BATCH: usize = 250;
+const BATCH: usize = 500;
 /// Entries folded together before the first batch.
 const FOLD_BATCH: usize = 2000;
 /// Texts up to this size in bytes fit a payload even if they cannot be compressed: all other fields

@@ -614,7 +614,9 @@ impl Ctx<'_> {
         if old.is_some() {
             self.conn
                 .prepare_cached(
-                    "UPDATE entries SET state = 0 WHERE l = ?1 AND past = ?2 AND state = ?3",
+                    // The bounds let the index of what was set aside serve it.
+                    "UPDATE entries SET state = 0
+                     WHERE l = ?1 AND past = ?2 AND state = ?3 AND state BETWEEN 1 AND 5",
                 )?
                 .execute((l, p, state::UNCOUNTED))?;
             self.conn

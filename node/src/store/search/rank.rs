@@ -439,7 +439,7 @@ fn title_share(title: &str, words: &[&Wanted]) -> f64 {
     if words.is_empty() {
         return 0.0;
     }
-    let title: Vec<String> = words_of(title).collect();
+    let title: Vec<_> = words_of(title).collect();
     let hit = |w: &&&Wanted| title.iter().any(|t| (w.prefix && w.is(t)) || alike(t, &w.word));
     let hits = words.iter().filter(hit).count();
     #[allow(clippy::cast_precision_loss)] // a handful of words

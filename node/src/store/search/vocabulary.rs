@@ -9,7 +9,8 @@
 //!    else, for longer words with the same first letter, at distance 2 (the restricted
 //!    Damerau-Levenshtein distance, in which swapped neighbours are one step).
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -43,32 +44,51 @@ const MOST_COMMON: usize = 3;
 /// Words that a writing transaction met and has not written down yet.
 #[derive(Debug, Default)]
 pub(in crate::store) struct NewWords {
-    docs: HashMap<String, i64>,
+    seen: HashMap<String, Seen>,
+    /// Documents so far.
+    docs: i64,
 }
 
-/// The words of a text, each once.
-pub(super) fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    docs: i64,
+    /// The last document, counted from 1.
+    last: i64,
+}
+
+/// The words of a text, in its order.
+pub(super) fn words_of(text: &str) -> impl Iterator<Item = Cow<'_, str>> + '_ {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
-        .map(str::to_lowercase)
-        .filter(|w| WORD_CHARS.contains(&w.chars().count()))
+        .map(|w| {
+            let small = w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if small { Cow::Borrowed(w) } else { Cow::Owned(w.to_lowercase()) }
+        })
+        .filter(|w| {
+            let chars = if w.is_ascii() { w.len() } else { w.chars().count() };
+            WORD_CHARS.contains(&chars)
+        })
 }
 
 impl NewWords {
     /// Counts a new document.
     pub(in crate::store) fn add(&mut self, title: &str, body: &str) {
-        let mut seen = HashSet::new();
+        self.docs += 1;
+        let mut words = 0;
         for word in words_of(title).chain(words_of(body)) {
             // Long numbers are ids and dates of one post each.
             let number = word.len() > 4 && word.bytes().all(|b| b.is_ascii_digit());
-            if !number && seen.len() < MAX_WORDS_OF_DOC {
-                seen.insert(word);
+            if number || words >= MAX_WORDS_OF_DOC {
+                continue;
             }
-        }
-        seen.insert(String::new());
-        for word in seen {
-            let docs: &mut i64 = self.docs.entry(word).or_default();
-            *docs += 1;
+            let seen = match self.seen.get_mut(&*word) {
+                Some(seen) => seen,
+                None => self.seen.entry(word.into_owned()).or_default(),
+            };
+            if seen.last < self.docs {
+                *seen = Seen { docs: seen.docs + 1, last: self.docs };
+                words += 1;
+            }
         }
     }
 }
@@ -76,10 +96,12 @@ impl NewWords {
 impl Ctx<'_> {
     /// Writes the words that were met into the vocabulary.
     pub(in crate::store) fn flush_words(&mut self) -> Result<(), StoreError> {
-        if self.new_words.docs.is_empty() {
+        let NewWords { seen, docs } = std::mem::take(&mut self.new_words);
+        if docs == 0 {
             return Ok(());
         }
-        let mut words: Vec<(String, i64)> = self.new_words.docs.drain().collect();
+        let mut words: Vec<(String, i64)> = seen.into_iter().map(|(w, s)| (w, s.docs)).collect();
+        words.push((String::new(), docs));
         words.sort_unstable();
         let mut statement = self.conn.prepare_cached(
             "INSERT INTO words (word, docs) VALUES (?1, ?2)
@@ -134,7 +156,7 @@ pub(super) fn telling(
     most: usize,
     budget: i64,
 ) -> Result<Vec<Telling>, StoreError> {
-    let mut counts: HashMap<String, (usize, f64)> = HashMap::new();
+    let mut counts: HashMap<Cow<'_, str>, (usize, f64)> = HashMap::new();
     let said = text.lines().enumerate().flat_map(|(line, text)| {
         // The title of a question says what it is about, the rest how it came up.
         let worth = if line == 0 { TITLE_WORTH } else { 1.0 };
@@ -161,7 +183,7 @@ pub(super) fn telling(
             true => &mut common,
             false => &mut found,
         };
-        list.push((place, Telling { word, docs, weight: idf * count.sqrt() }));
+        list.push((place, Telling { word: word.into_owned(), docs, weight: idf * count.sqrt() }));
     }
     // Where everything is common, the least common words must do.
     if found.is_empty() {
@@ -277,6 +299,8 @@ fn one_step(chars: &[char]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn vocabulary(words: &[(&str, i64)]) -> Connection {
