@@ -11,6 +11,7 @@ mod config;
 mod digest;
 mod edit;
 mod export;
+mod govern;
 mod help;
 mod hints;
 mod identity;

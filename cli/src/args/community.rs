@@ -127,10 +127,14 @@ pub struct ProfileArgs {
 pub enum MemberCommand {
     /// List members with their roles and key marks
     List,
-    /// Give a member a role
+    /// Give a member a role, or take roles back
     #[command(after_help = "\
 Examples:
-  lanai member role ann lead")]
+  lanai member role ann lead
+  lanai member role ann member --reason \"handed over to Ben\"
+
+You may grant roles up to your own. Taking one back from a steward takes a steward who is senior, or a
+motion (`lanai motion open`).")]
     Role {
         /// The member, by name or by any unique beginning of the id
         #[arg(value_name = "MEMBER")]
@@ -138,7 +142,31 @@ Examples:
         /// The role
         #[arg(value_enum)]
         role: Role,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
+    /// Remove a member from the community
+    #[command(after_help = "\
+Examples:
+  lanai member remove eve --reason \"the laptop was sold with the keys on it\"
+
+What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
+member never gets. What they hold already cannot be called back, and until the removal has reached
+somebody, that member's node still shares new posts with them.")]
+    Remove {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// List what happened to the membership: who did what, why, and what came of it
+    Log,
 }
 
 /// `lanai ticket`

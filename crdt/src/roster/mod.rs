@@ -87,6 +87,17 @@ pub struct Standing {
     pub enrolled_by: EntryId,
 }
 
+/// What a removal, demotion or revocation leaves of somebody's entries of other classes (rule 10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The entry that takes something away.
+    pub by: EntryId,
+    /// The role that is left; none when nothing is.
+    pub left: Option<Role>,
+    /// Heads of logs: they and their ancestors by prev count as before.
+    pub heads: Vec<EntryId>,
+}
+
 /// Seniority: the place in the order of all members (rule 4), 0 the most senior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank(pub u32);
@@ -358,6 +369,16 @@ impl Roster {
 
     fn view(&self, heads: &[EntryId]) -> View<'_> {
         View::Heads(&self.graph, heads.iter().filter_map(|h| self.graph.node(h)).collect())
+    }
+
+    /// The cuts that concern entries of this device.
+    pub fn cuts(&self, _device: &DeviceId) -> &[Cut] {
+        &[]
+    }
+
+    /// All devices that cuts concern.
+    pub fn cut_devices(&self) -> impl Iterator<Item = (&DeviceId, &[Cut])> {
+        std::iter::empty()
     }
 
     /// All members, the most senior first; pending newcomers last.

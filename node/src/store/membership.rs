@@ -1,0 +1,106 @@
+//! What happened to the membership: every act with its author, what came of it, and the reason that
+//! its author gave.
+//!
+//! Acts of class 0 name nobody in clear; the reason travels in a sealed entry of its own and counts as
+//! one only when the act's author wrote it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lanai_crdt::entry::Class;
+use lanai_crdt::envelope;
+use lanai_crdt::id::{DeviceId, EntryId, MemberId};
+use lanai_crdt::limits::MAX_CUT_HEADS;
+use lanai_crdt::payload::{self, Body, Kind};
+use lanai_crdt::roster::{Roster, Verdict};
+
+use super::fold::load_specials;
+use super::keys::Keyring;
+use super::{Store, StoreError, StoredEntry};
+
+/// One act about membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipAct {
+    /// The entry.
+    pub entry: EntryId,
+    /// When its author wrote it, Unix milliseconds by the author's clock.
+    pub time_ms: u64,
+    /// Who wrote it; none where the device was nobody's.
+    pub by: Option<MemberId>,
+    /// What it says.
+    pub body: Body,
+    /// What it refers to.
+    pub refs: Vec<EntryId>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Why, as its author said.
+    pub reason: Option<String>,
+}
+
+impl Store {
+    /// All acts about membership in the order in which they arrived here: admissions, roles,
+    /// removals, devices, motions. Epochs, seals and checkpoints are none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn membership_log(&self) -> Result<Vec<MembershipAct>, StoreError> {
+        let roster = self.roster()?;
+        let mut reasons = self.reasons()?;
+        let mut acts = Vec::new();
+        for StoredEntry { verified, payload } in self.roster_entries()? {
+            let body = payload.as_deref().and_then(|p| envelope::decode_clear(p).ok());
+            let body = body.and_then(|b| payload::decode(Class::Roster, &b).ok());
+            let Some(body) = body.filter(is_membership) else { continue };
+            let (entry, header) = (verified.id(), verified.header());
+            let by = author_of(&roster, header.heads(), &header.log.device);
+            let reason = by.and_then(|by| reasons.remove(&(entry, by)));
+            let Some(verdict) = roster.verdict(&entry).cloned() else { continue };
+            let (time_ms, refs) = (header.time.millis(), header.refs().to_vec());
+            acts.push(MembershipAct { entry, time_ms, by, body, refs, verdict, reason });
+        }
+        Ok(acts)
+    }
+
+    /// Reasons by the act that they are about and who gave them; the last one stands.
+    fn reasons(&self) -> Result<HashMap<(EntryId, MemberId), String>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let keys = Keyring::load(conn)?;
+            let mut found = load_specials(conn, &self.inner.community, &keys, Kind::Reason, None)?;
+            found.sort_by_key(|(_, e)| (e.time, e.id));
+            let reason = |(_, entry): (_, lanai_crdt::thread::TalkEntry)| match entry.body {
+                Body::Reason(reason) => Some(((*entry.refs.first()?, entry.member), reason.text)),
+                _ => None,
+            };
+            Ok(found.into_iter().filter_map(reason).collect())
+        })
+    }
+
+    /// The heads of the logs of these devices as they stand here, ascending: the cut of a removal. Of
+    /// more than a removal may name, those of the longest logs.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn cut_of(&self, devices: &BTreeSet<DeviceId>) -> Result<Vec<EntryId>, StoreError> {
+        let mut heads: Vec<(u64, EntryId)> = self
+            .log_heads()?
+            .into_iter()
+            .filter(|(log, ..)| devices.contains(&log.device))
+            .map(|(_, seq, id)| (seq, id))
+            .collect();
+        heads.sort_unstable_by(|a, b| b.cmp(a));
+        let mut heads: Vec<EntryId> =
+            heads.into_iter().map(|(_, id)| id).take(MAX_CUT_HEADS).collect();
+        heads.sort_unstable();
+        Ok(heads)
+    }
+}
+
+fn author_of(roster: &Roster, heads: &[EntryId], device: &DeviceId) -> Option<MemberId> {
+    let standing = roster.standing(device).or_else(|| roster.standing_in(heads, device));
+    standing.map(|s| s.member)
+}
+
+fn is_membership(body: &Body) -> bool {
+    !matches!(body, Body::Epoch(_) | Body::Seal(_) | Body::Checkpoint(_) | Body::Unknown(_))
+}
