@@ -77,12 +77,23 @@ pub(super) fn take_away(
     subject: Subject,
     reason: Option<&str>,
 ) -> Result<(), CliError> {
+    say_taken_away(context, app, record, subject, reason)?;
+    app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
+    app.written(context)
+}
+
+/// Takes something away from a member; the key stays as it is.
+pub(super) fn say_taken_away(
+    context: &mut Context,
+    app: &App,
+    record: &MemberRecord,
+    subject: Subject,
+    reason: Option<&str>,
+) -> Result<(), CliError> {
     let devices = record.devices.iter().map(|d| d.device).collect();
     let cut = app.store().cut_of(&devices)?;
     let cut = cut.iter().map(|id| (*id.as_bytes()).into()).collect();
-    publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)?;
-    app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
-    Ok(())
+    publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)
 }
 
 /// `lanai member remove`
