@@ -25,6 +25,7 @@ mod leave;
 mod list_tests;
 mod man;
 mod member;
+mod motion;
 mod needs;
 mod node;
 mod note;
@@ -151,6 +152,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Join(args) => join::run(context, args),
         Command::Leave(args) => leave::run(context, args),
         Command::Member(command) => member::run(context, command),
+        Command::Motion(command) => motion::run(context, command),
         Command::Ticket(command) => ticket::run(context, command),
         Command::Identity(command) => identity::run(context, command),
         Command::Status => status::run(context),

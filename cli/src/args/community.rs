@@ -169,6 +169,69 @@ somebody, that member's node still shares new posts with them.")]
     Log,
 }
 
+/// `lanai motion`
+#[derive(Debug, Subcommand)]
+pub enum MotionCommand {
+    /// Propose something to the stewards
+    #[command(after_help = "\
+Examples:
+  lanai motion open remove dan --reason \"his key was stolen\"
+  lanai motion open role dan member
+  lanai motion open role ann steward
+
+A motion does what a steward alone may not: it can remove or demote a senior steward. It takes two thirds
+of the stewards (or what the community agreed on at its founding), whoever it is about left out.")]
+    Open {
+        /// What is proposed
+        #[command(subcommand)]
+        act: MotionAct,
+    },
+    /// Endorse a motion, as a steward
+    Endorse {
+        /// The motion, by any unique beginning of its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Do what a motion proposes, once enough stewards endorse it
+    Enact {
+        /// The motion, by any unique beginning of its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// List motions, with who endorses them and how many it takes
+    List {
+        /// Also those that were enacted
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// What a motion proposes.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MotionAct {
+    /// To remove a member
+    Remove {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// To give a member a role, or to take roles back
+    Role {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// The role
+        #[arg(value_enum)]
+        role: Role,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+}
+
 /// `lanai ticket`
 #[derive(Debug, Subcommand)]
 pub enum TicketCommand {

@@ -1,6 +1,6 @@
 //! What stewards do to the membership, and the list of all that was done.
 
-use lanai_crdt::id::MemberId;
+use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::limits::MAX_REASON_BYTES;
 use lanai_crdt::payload::{Body, GrantRole, Proposal, Reason, Remove, Subject};
 use lanai_crdt::roster::{MemberRecord, Roster, Verdict};
@@ -50,13 +50,13 @@ pub(super) fn present<'r>(
         .ok_or_else(|| CliError::not_found("that member is not in the community any more"))
 }
 
-/// Writes an act with its reason.
+/// Writes an act with its reason; gives the act.
 pub(super) fn publish(
     context: &mut Context,
     app: &App,
     act: Body,
     reason: Option<&str>,
-) -> Result<(), CliError> {
+) -> Result<EntryId, CliError> {
     let mut new = vec![NewEntry::new(act, [])];
     if let Some(text) = reason.map(str::trim).filter(|r| !r.is_empty()) {
         if text.len() > MAX_REASON_BYTES {
@@ -66,7 +66,8 @@ pub(super) fn publish(
         let body = Body::Reason(Reason { text: text.to_owned() });
         new.push(NewEntry { body, refs: vec![NewRef::Batch(0)] });
     }
-    app.publish(context, new).map(|_| ())
+    let ids = app.publish(context, new)?;
+    ids.first().copied().ok_or_else(|| CliError::internal("nothing was written"))
 }
 
 /// Takes something away from a member, and at once gives all others a key that the member lacks.
@@ -93,7 +94,8 @@ pub(super) fn say_taken_away(
     let devices = record.devices.iter().map(|d| d.device).collect();
     let cut = app.store().cut_of(&devices)?;
     let cut = cut.iter().map(|id| (*id.as_bytes()).into()).collect();
-    publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)
+    publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)?;
+    Ok(())
 }
 
 /// `lanai member remove`
@@ -163,7 +165,7 @@ pub(super) fn log(context: &mut Context) -> Result<Exit, CliError> {
 }
 
 /// What an act says, why, and what came of it.
-fn told(act: &MembershipAct, people: &People) -> Text {
+pub(super) fn told(act: &MembershipAct, people: &People) -> Text {
     let said = Said::of(&act.body);
     let mut text = Text::from(said.what);
     if let Some(member) = said.member {
@@ -197,14 +199,14 @@ fn shape(act: &MembershipAct, people: &People) -> ActShape {
 }
 
 /// An act in words.
-struct Said {
-    what: &'static str,
-    member: Option<MemberId>,
-    role: Option<&'static str>,
+pub(super) struct Said {
+    pub(super) what: &'static str,
+    pub(super) member: Option<MemberId>,
+    pub(super) role: Option<&'static str>,
 }
 
 impl Said {
-    fn of(body: &Body) -> Said {
+    pub(super) fn of(body: &Body) -> Said {
         let plain = |what| Said { what, member: None, role: None };
         let about = |what, member: &[u8; 32]| Said {
             what,

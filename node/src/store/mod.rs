@@ -78,7 +78,7 @@ pub use fold::FoldProgress;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
-pub use membership::MembershipAct;
+pub use membership::{MembershipAct, MotionView};
 pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,
