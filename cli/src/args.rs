@@ -20,8 +20,8 @@ pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
 pub use community::{
-    IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct, MotionCommand,
-    ProfileArgs, TicketCommand, WhoArgs,
+    DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
+    MotionCommand, ProfileArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
@@ -194,6 +194,9 @@ pub enum Command {
     /// Tickets that were made
     #[command(subcommand)]
     Ticket(TicketCommand),
+    /// Your devices: add one, list them, revoke one that was lost
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Your keys, to be kept somewhere safe
     #[command(subcommand)]
     Identity(IdentityCommand),

@@ -8,6 +8,7 @@ mod attention_tests;
 mod close;
 mod completion;
 mod config;
+mod device;
 mod digest;
 mod edit;
 mod export;
@@ -154,6 +155,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Member(command) => member::run(context, command),
         Command::Motion(command) => motion::run(context, command),
         Command::Ticket(command) => ticket::run(context, command),
+        Command::Device(command) => device::run(context, command),
         Command::Identity(command) => identity::run(context, command),
         Command::Status => status::run(context),
         Command::Peers(args) => peers::run(context, args),

@@ -252,6 +252,76 @@ Examples:
     },
 }
 
+/// `lanai device`
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Say where the community is, for a further device of yours
+    #[command(after_help = "\
+Examples:
+  lanai device invite              on the device that you have
+  lanai device join lanaidev1…     on the new one; it answers with a request
+  lanai device add lanaireq1…      on the device that you have
+
+The text holds no secret. It tells who reads it the names of the community and yours, and addresses.")]
+    Invite {
+        /// Print the text only
+        #[arg(long)]
+        no_qr: bool,
+    },
+    /// Make this machine a device of yours
+    #[command(after_help = "\
+Examples:
+  lanai device join lanaidev1…
+  lanai device join                print the request again
+
+Needs a home without an identity. Once the request was added on the other device, `lanai up` gets
+everything from the members' nodes.")]
+    Join {
+        /// What `lanai device invite` printed on the other device
+        #[arg(value_name = "TEXT")]
+        invitation: Option<String>,
+    },
+    /// Add a new device by the request that it printed
+    #[command(after_help = "\
+Examples:
+  lanai device add lanaireq1…
+
+Whoever holds a device of yours writes in your name. Compare the device mark with what the new device
+shows.")]
+    Add {
+        /// What `lanai device join` printed on the new device
+        #[arg(value_name = "TEXT")]
+        request: String,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// List the devices of a member, the most senior first
+    List {
+        /// The member, by name or by any unique beginning of the id [default: yourself]
+        #[arg(value_name = "MEMBER")]
+        member: Option<String>,
+    },
+    /// Revoke a device that was lost or stolen
+    #[command(after_help = "\
+Examples:
+  lanai device revoke 7f3k --reason \"left in the train\"
+
+What it wrote until now stays. Whoever has seen this writes under a new key, which the device never
+gets. A device revokes those that were added after it; a steward may revoke a member's.")]
+    Revoke {
+        /// The device, by any unique beginning of its mark
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
 /// `lanai identity`
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {

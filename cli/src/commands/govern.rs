@@ -93,6 +93,17 @@ pub(super) fn say_taken_away(
 ) -> Result<(), CliError> {
     let devices = record.devices.iter().map(|d| d.device).collect();
     let cut = app.store().cut_of(&devices)?;
+    remove_with_cut(context, app, &cut, subject, reason)
+}
+
+/// Takes something away; what is an ancestor of `cut` goes on counting.
+pub(super) fn remove_with_cut(
+    context: &mut Context,
+    app: &App,
+    cut: &[EntryId],
+    subject: Subject,
+    reason: Option<&str>,
+) -> Result<(), CliError> {
     let cut = cut.iter().map(|id| (*id.as_bytes()).into()).collect();
     publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)?;
     Ok(())
