@@ -52,6 +52,12 @@ pub const MAX_SEALS: usize = 500;
 pub const MAX_EPOCH_PARENTS: usize = 8;
 /// Uses that a ticket may allow.
 pub const MAX_TICKET_USES: u32 = 1000;
+/// Heads of logs that a removal names.
+pub const MAX_CUT_HEADS: usize = 256;
+/// Heads of logs that a checkpoint names.
+pub const MAX_SEEN_HEADS: usize = 1000;
+/// Endorsements that an enactment names.
+pub const MAX_ENDORSEMENTS: usize = 500;
 /// Branches of one device that take part in the log frontier.
 pub const MAX_BRANCHES: usize = 8;
 /// Bytes of a frame of the sync protocol, header included, and of a gossip message.
@@ -89,6 +95,9 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("founders", MAX_FOUNDERS, ""),
     ("seals in one entry", MAX_SEALS, ""),
     ("uses of a ticket", MAX_TICKET_USES as usize, ""),
+    ("log heads in the cut of a removal", MAX_CUT_HEADS, ""),
+    ("log heads in a checkpoint", MAX_SEEN_HEADS, ""),
+    ("endorsements in an enactment", MAX_ENDORSEMENTS, ""),
     ("frame and gossip message", MAX_FRAME_BYTES, "bytes"),
     ("entries waiting for what they refer to", MAX_WAITING_ENTRIES, ""),
     ("bytes of waiting entries", MAX_WAITING_BYTES, "bytes"),

@@ -241,7 +241,7 @@ pub(crate) fn bodies(member: [u8; 32]) -> Vec<Body> {
             charter: some("Be kind."),
             salt: [4; 16].into(),
         }),
-        Body::Role(GrantRole { member: member.into(), role: Role::Steward }),
+        Body::Role(GrantRole { member: member.into(), role: Role::Steward, recovery: None }),
         Body::Ticket(Ticket {
             key: [9; 32].into(),
             role: Role::Lead,

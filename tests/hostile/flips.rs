@@ -37,7 +37,8 @@ fn busy(dir: &Path) -> (Person, Vec<StoredEntry>) {
         salt: [1; 16].into(),
     };
     ana.write(vec![NewEntry::new(Body::Community(charter), [])]).unwrap();
-    let lead = GrantRole { member: (*members[1].as_bytes()).into(), role: Role::Lead };
+    let lead =
+        GrantRole { member: (*members[1].as_bytes()).into(), role: Role::Lead, recovery: None };
     ana.write(vec![NewEntry::new(Body::Role(lead), [])]).unwrap();
     let mut round = 0;
     while ana.store.stats().unwrap().entries < ENTRIES as u64 {

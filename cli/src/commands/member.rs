@@ -110,7 +110,7 @@ fn grant(context: &mut Context, typed: &str, role: Role) -> Result<Exit, CliErro
             .hint("this version cannot take roles back; `lanai member list` shows them"));
     }
     if role > was {
-        let grant = GrantRole { member: (*wanted.as_bytes()).into(), role };
+        let grant = GrantRole { member: (*wanted.as_bytes()).into(), role, recovery: None };
         app.publish_one(context, NewEntry::new(Body::Role(grant), []))?;
     }
     if context.ui.is_json() {

@@ -121,7 +121,7 @@ fn who_is_no_lead_is_refused_and_told() {
     );
     // A lead does it anywhere, once it is one.
     let me = bob.store.own_member().unwrap().unwrap();
-    let grant = GrantRole { member: (*me.as_bytes()).into(), role: Role::Lead };
+    let grant = GrantRole { member: (*me.as_bytes()).into(), role: Role::Lead, recovery: None };
     ann.write(Body::Role(grant), []);
     bob.pull(&ann);
     bob.json(&["thread", "pin", &note]);

@@ -46,19 +46,19 @@ kinds! {
     Admit = 4 in Roster, "admit";
     /// Grants a role.
     Role = 5 in Roster, "role";
-    /// Enrols a further device (reserved).
-    Device = 6 in Roster, "device";
-    /// Removes a member, a role or a device (reserved).
+    /// Enrols a further device.
+    AddDevice = 6 in Roster, "device";
+    /// Removes a member, a role or a device.
     Remove = 7 in Roster, "remove";
-    /// Opens a motion (reserved).
+    /// Opens a motion.
     Motion = 8 in Roster, "motion";
-    /// Endorses a motion (reserved).
+    /// Endorses a motion.
     Endorse = 9 in Roster, "endorse";
-    /// Enacts a motion (reserved).
+    /// Enacts a motion.
     Enact = 10 in Roster, "enact";
-    /// Joins roster heads (reserved).
+    /// Joins roster heads.
     Checkpoint = 11 in Roster, "checkpoint";
-    /// Takes entries back in that a cut left out (reserved).
+    /// Takes entries back in that a cut left out.
     Accept = 12 in Roster, "accept";
     /// A new epoch key, by its id.
     Epoch = 13 in Roster, "epoch";
@@ -66,7 +66,11 @@ kinds! {
     Seal = 14 in Roster, "seal";
     /// Two entries with one place in a log (reserved).
     ForkProof = 15 in Roster, "fork-proof";
-    /// Name and reason of a roster act (reserved).
+    /// Makes a pending newcomer a member.
+    Restore = 16 in Roster, "restore";
+    /// Takes a removed member back.
+    Readmit = 17 in Roster, "readmit";
+    /// The reason of a roster act.
     Reason = 32 in Act, "reason";
     /// The community's name and charter.
     Community = 33 in Act, "community";

@@ -19,17 +19,30 @@
 //! | role | none |
 //! | epoch | none |
 //! | seal | `[epoch entry]` |
+//! | device, remove, motion, checkpoint | none |
+//! | endorse, enact | `[motion]` |
+//! | accept | `[removal]` |
+//! | restore | `[admission]` |
+//! | readmit | `[removal]` |
+//! | reason | `[roster act, superseded entries...]` |
 
+mod device;
 mod join;
 mod kinds;
 mod page;
+mod power;
 mod roster;
 mod talk;
 mod tend;
 
+pub use device::{DEVICE_RECORD_BYTES, DeviceStatement, SignedDevice, paper_nonce};
 pub use join::{JOIN_RECORD_BYTES, JoinError, JoinRecord, SignedJoinRecord};
 pub use kinds::Kind;
 pub use page::{Generation, PageKind, Reframe, Run, Splice, Weave};
+pub use power::{
+    Accept, AddDevice, Checkpoint, Enact, Motion, Proposal, Readmit, Reason, Remove, Subject,
+    recovery_statement, sign_recovery, verify_recovery,
+};
 pub use roster::{Admit, DeviceSeal, Epoch, Genesis, GrantRole, InvitePolicy, Role, Seal, Ticket};
 pub use talk::{
     Ask, Community, Edit, Help, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction,
@@ -83,6 +96,18 @@ pub enum Body {
     Role(GrantRole),
     Epoch(Epoch),
     Seal(Seal),
+    AddDevice(AddDevice),
+    Remove(Remove),
+    Motion(Motion),
+    /// Endorses the motion in `refs[0]`.
+    Endorse,
+    Enact(Enact),
+    Checkpoint(Checkpoint),
+    Accept(Accept),
+    /// Makes the newcomer a member whose admission, in `refs[0]`, is pending.
+    Restore,
+    Readmit(Readmit),
+    Reason(Reason),
     Community(Community),
     /// Withdraws the own post in `refs[1]`.
     Withdraw,
@@ -116,7 +141,11 @@ macro_rules! bodies {
             let kind = body.kind_number();
             let ok = e.array(2).and_then(|e| e.u16(kind)).is_ok() && match body {
                 $(Body::$variant(b) => { b.check()?; e.encode(b).is_ok() })+
-                Body::TicketClose | Body::Withdraw | Body::Unknown(_) => e.map(0).is_ok(),
+                Body::TicketClose
+                | Body::Endorse
+                | Body::Restore
+                | Body::Withdraw
+                | Body::Unknown(_) => e.map(0).is_ok(),
             };
             if !ok {
                 return Err(PayloadError::Malformed("cannot be encoded".into()));
@@ -136,6 +165,8 @@ macro_rules! bodies {
                     Ok(body)
                 })+
                 Kind::TicketClose => d.skip().map_err(malformed).map(|()| Body::TicketClose),
+                Kind::Endorse => d.skip().map_err(malformed).map(|()| Body::Endorse),
+                Kind::Restore => d.skip().map_err(malformed).map(|()| Body::Restore),
                 Kind::Withdraw => d.skip().map_err(malformed).map(|()| Body::Withdraw),
                 other => d
                     .skip()
@@ -150,6 +181,8 @@ macro_rules! bodies {
                 match self {
                     $(Body::$variant(_) => Kind::$variant.number(),)+
                     Body::TicketClose => Kind::TicketClose.number(),
+                    Body::Endorse => Kind::Endorse.number(),
+                    Body::Restore => Kind::Restore.number(),
                     Body::Withdraw => Kind::Withdraw.number(),
                     Body::Unknown(n) => *n,
                 }
@@ -159,8 +192,9 @@ macro_rules! bodies {
 }
 
 bodies!(
-    Genesis, Ticket, Admit, Role, Epoch, Seal, Community, Ask, Note, Post, Edit, Profile, React,
-    Mark, Weave, Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend
+    Genesis, Ticket, Admit, Role, Epoch, Seal, AddDevice, Remove, Motion, Enact, Checkpoint,
+    Accept, Readmit, Reason, Community, Ask, Note, Post, Edit, Profile, React, Mark, Weave,
+    Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend
 );
 
 fn malformed(e: minicbor::decode::Error) -> PayloadError {

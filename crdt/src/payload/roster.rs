@@ -166,6 +166,9 @@ pub struct GrantRole {
     /// The role.
     #[n(1)]
     pub role: Role,
+    /// Signature of the recovery key over [`recovery_statement`](super::recovery_statement).
+    #[n(2)]
+    pub recovery: Option<ByteArray<64>>,
 }
 
 impl GrantRole {

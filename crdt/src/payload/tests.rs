@@ -28,6 +28,14 @@ fn samples() -> Vec<Body> {
     record.community = CommunityId::new([1; 32]);
     record.ticket = EntryId::new([2; 32]);
     let newcomer = record.sign(&device, Some(&[8; 32]));
+    let statement = DeviceStatement {
+        community: CommunityId::new([1; 32]),
+        member: crate::id::MemberId::new([2; 32]),
+        device: device.device(),
+        sealing: [3; 32],
+        nonce: [4; 16],
+    };
+    let further = statement.sign(&device).encode();
     vec![
         Body::Genesis(Genesis {
             rules: 1,
@@ -40,12 +48,47 @@ fn samples() -> Vec<Body> {
         Body::Ticket(Ticket { key: [1; 32].into(), role: Role::Member, uses: 1, expires: Some(9) }),
         Body::TicketClose,
         Body::Admit(Admit { record: ByteVec::from(newcomer.encode()) }),
-        Body::Role(GrantRole { member: [1; 32].into(), role: Role::Lead }),
+        Body::Role(GrantRole { member: [1; 32].into(), role: Role::Lead, recovery: None }),
         Body::Epoch(Epoch { id: [1; 32].into(), parents: vec![], links: ByteVec::from(vec![]) }),
         Body::Seal(Seal {
             epoch: [1; 32].into(),
             seals: vec![DeviceSeal { device: [2; 32].into(), sealed: [3; 80].into() }],
         }),
+        Body::AddDevice(AddDevice { record: ByteVec::from(further.clone()), vouch: None }),
+        Body::AddDevice(AddDevice {
+            record: ByteVec::from(further.clone()),
+            vouch: Some(vec![[1; 32].into()]),
+        }),
+        Body::Remove(Remove {
+            subject: Subject::Member([1; 32].into()),
+            cut: vec![[1; 32].into(), [2; 32].into()],
+            recovery: Some([3; 64].into()),
+        }),
+        Body::Remove(Remove {
+            subject: Subject::Role([1; 32].into(), Role::Lead),
+            cut: vec![],
+            recovery: None,
+        }),
+        Body::Remove(Remove {
+            subject: Subject::Device([1; 32].into()),
+            cut: vec![],
+            recovery: None,
+        }),
+        Body::Motion(Motion { proposal: Proposal::Remove(Subject::Member([1; 32].into())) }),
+        Body::Motion(Motion {
+            proposal: Proposal::Grant(GrantRole {
+                member: [1; 32].into(),
+                role: Role::Steward,
+                recovery: None,
+            }),
+        }),
+        Body::Endorse,
+        Body::Enact(Enact { endorsements: vec![[1; 32].into()], cut: vec![[2; 32].into()] }),
+        Body::Checkpoint(Checkpoint { seen: vec![[1; 32].into()] }),
+        Body::Accept(Accept { heads: vec![[1; 32].into()] }),
+        Body::Restore,
+        Body::Readmit(Readmit { record: ByteVec::from(further) }),
+        Body::Reason(Reason { text: "Left the unit.".into() }),
         Body::Community(Community { name: "porch".into(), charter: None, salt: [0; 16].into() }),
         Body::Withdraw,
         Body::Ask(Ask {
@@ -119,6 +162,20 @@ const GOLDEN: &[&str] = &[
     "773579f90bd13297",
     "a1510b536f10bdfe",
     "d68a2a4f72ea0107",
+    "30fda558b2514010",
+    "ac9115af4b86db1b",
+    "146a274ed2d6347a",
+    "2acf7aaf011de33a",
+    "d2644c3d19a5d514",
+    "80383bfb63b8477f",
+    "9442240f2ca07d4a",
+    "1eed1d489af2bfa8",
+    "5b34505fbce3de4f",
+    "22cc0bb172936f74",
+    "ab0675e80f5ba2fc",
+    "f3b9f4153db1f2f7",
+    "5217b6610e26cf40",
+    "c7c2981e621f41f8",
     "c1c4f0e037e6aaec",
     "202616ae2ea5a0d3",
     "a6446281e325ca49",

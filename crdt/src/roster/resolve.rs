@@ -12,7 +12,7 @@ use super::tickets::{Admission, Pending, TicketState};
 use super::verdict::Reason;
 use super::{RosterEntry, SealedKey, epochs, tickets};
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
-use crate::payload::{Body, Genesis, Kind, Role, SignedJoinRecord};
+use crate::payload::{Body, Genesis, Role, SignedJoinRecord};
 
 /// What is judged: an entry, or one that may be written.
 pub(super) struct Act<'a> {
@@ -98,7 +98,7 @@ pub(super) fn judge(
         }
         Body::Epoch(epoch) => epochs::judge_epoch(ledger, view, epoch).map(|()| Effect::Epoch),
         Body::Seal(seal) => epochs::judge_seal(ledger, view, first, seal).map(Effect::Seal),
-        Body::Unknown(n) if *n == Kind::Checkpoint.number() => Ok(Effect::Join),
+        Body::Checkpoint(_) => Ok(Effect::Join),
         other => Err(Reason::UnknownKind(other.kind_number())),
     }?;
     Ok((By::Member(author), effect))

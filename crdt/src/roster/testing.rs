@@ -151,7 +151,12 @@ impl World {
         to: MemberId,
         role: Role,
     ) -> EntryId {
-        self.add(by, heads, &[], Body::Role(GrantRole { member: (*to.as_bytes()).into(), role }))
+        self.add(
+            by,
+            heads,
+            &[],
+            Body::Role(GrantRole { member: (*to.as_bytes()).into(), role, recovery: None }),
+        )
     }
 
     pub(crate) fn fold(&self) -> Roster {

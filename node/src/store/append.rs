@@ -16,7 +16,7 @@ use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash};
 use lanai_crdt::limits::{MAX_HEADS, MAX_REFS};
 use lanai_crdt::payload::{
-    self, Body, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Kind, Profile,
+    self, Body, Checkpoint, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Profile,
 };
 use lanai_crdt::roster::{RULES_VERSION, RosterEntry};
 use lanai_crdt::seal::{CryptoRng, EpochKey, NONCE_BYTES, SealingSecret, seal_payload};
@@ -276,7 +276,7 @@ impl Ctx<'_> {
         tip: &mut Tip,
         rng: &mut impl CryptoRng,
     ) -> Result<(), StoreError> {
-        let body = Body::Unknown(Kind::Checkpoint.number());
+        let body = Body::Checkpoint(Checkpoint::default());
         loop {
             let state = self.roster.clone();
             let roster = state.roster();

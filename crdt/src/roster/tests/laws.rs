@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::super::*;
 use super::oracle::Oracle;
-use crate::payload::{DeviceSeal, Epoch, Kind, Seal};
+use crate::payload::{Checkpoint, DeviceSeal, Epoch, Seal};
 
 const PEOPLE: u16 = 7;
 
@@ -120,7 +120,7 @@ fn history() -> impl Strategy<Value = World> {
                 15 => {
                     // A checkpoint, something unknown, or something with a parent nobody has.
                     match step.b % 3 {
-                        0 => w.add(&author, &heads, &[], Body::Unknown(Kind::Checkpoint.number())),
+                        0 => w.add(&author, &heads, &[], Body::Checkpoint(Checkpoint::default())),
                         1 => w.add(&author, &heads, &[], Body::Unknown(777)),
                         _ => {
                             let nowhere = EntryId::new([step.a as u8; 32]);

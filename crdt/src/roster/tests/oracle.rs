@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::RosterEntry;
 use crate::id::{CommunityId, DeviceId, EntryId, EpochId, MemberId};
-use crate::payload::{Body, Genesis, Kind, Role, SignedJoinRecord};
+use crate::payload::{Body, Genesis, Role, SignedJoinRecord};
 
 pub(super) type Past = BTreeSet<EntryId>;
 
@@ -250,7 +250,7 @@ impl<'a> Oracle<'a> {
                 let Body::Epoch(epoch) = &self.entries[of].body else { return None };
                 (epoch.id == seal.epoch).then_some(true)
             }
-            Body::Unknown(n) if *n == Kind::Checkpoint.number() => Some(true),
+            Body::Checkpoint(_) => Some(true),
             _ => None,
         }
     }

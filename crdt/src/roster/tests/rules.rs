@@ -457,10 +457,10 @@ mod rule_5_authority {
     fn unknown_kinds_change_nothing() {
         let mut s = small();
         let later = s.w.add(&s.a, &[s.admitted], &[], Body::Unknown(999));
-        let reserved = s.w.add(&s.a, &[s.admitted], &[], Body::Unknown(Kind::Remove.number()));
+        let reserved = s.w.add(&s.a, &[s.admitted], &[], Body::Unknown(Kind::ForkProof.number()));
         let r = s.w.fold();
         assert_eq!(reason(&r, later), Reason::UnknownKind(999));
-        assert_eq!(reason(&r, reserved), Reason::UnknownKind(7));
+        assert_eq!(reason(&r, reserved), Reason::UnknownKind(15));
     }
 
     #[test]
@@ -474,7 +474,11 @@ mod rule_5_authority {
         let lead = ticket_body(5, Role::Lead, 1);
         let above = Reason::RoleAboveOwn { own: Role::Member, granted: Role::Lead };
         assert_eq!(r.would_count(&s.b.device, &[], &lead), Err(above));
-        let grant = Body::Role(GrantRole { member: (*s.b_id.as_bytes()).into(), role: Role::Lead });
+        let grant = Body::Role(GrantRole {
+            member: (*s.b_id.as_bytes()).into(),
+            role: Role::Lead,
+            recovery: None,
+        });
         assert_eq!(r.would_count(&s.a.device, &[], &grant), Ok(()));
         assert_eq!(r.would_count(&s.a.device, &[], &s.w.entries[0].body), Err(Reason::NotGenesis));
         assert_eq!(
@@ -551,14 +555,14 @@ fn every_verdict_is_a_sentence() {
     let r = s.w.fold();
     assert_eq!(r.verdict(&s.ticket).unwrap().to_string(), "it counts");
     let reasons = [
-        Reason::UnknownKind(7),
+        Reason::UnknownKind(15),
         Reason::MayNotInvite { has: Role::Member, needs: Role::Steward },
         Reason::TicketUsedUp { uses: 3 },
     ];
     assert_eq!(
         reasons.map(|r| r.to_string()),
         [
-            "this version does not know what it says (kind 7); a later one may",
+            "this version does not know what it says (kind 15); a later one may",
             "its author was a member, and inviting takes a steward here",
             "others used the ticket up first (3 in all), so the newcomer is pending",
         ]

@@ -2,10 +2,10 @@
 
 use super::super::testing::*;
 use super::super::*;
-use crate::payload::Kind;
+use crate::payload::Checkpoint;
 
 fn checkpoint() -> Body {
-    Body::Unknown(Kind::Checkpoint.number())
+    Body::Checkpoint(Checkpoint::default())
 }
 
 #[test]

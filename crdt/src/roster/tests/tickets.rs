@@ -5,7 +5,7 @@ use minicbor::bytes::ByteArray;
 use super::super::testing::*;
 use super::super::*;
 use super::rules::{counts, reason, small};
-use crate::payload::{DeviceSeal, Epoch, Kind, Seal};
+use crate::payload::{Checkpoint, DeviceSeal, Epoch, Seal};
 
 mod rule_8_and_14_tickets {
     use super::*;
@@ -239,7 +239,7 @@ mod rules_16_and_17_epochs_and_checkpoints {
         let loose: Vec<EntryId> =
             (0..6).map(|n| s.w.ticket(&s.a, &[s.admitted], 20 + n, 1)).collect();
         assert_eq!(s.w.fold().frontier().len(), 6);
-        let body = Body::Unknown(Kind::Checkpoint.number());
+        let body = Body::Checkpoint(Checkpoint::default());
         let joined = s.w.add(&s.b, &loose[..4], &loose[4..], body);
         let r = s.w.fold();
         assert!(counts(&r, joined));

@@ -89,8 +89,11 @@ fn strangers_and_other_devices_cannot_write() {
     // A member cannot make stewards.
     let mut c = a.invite("cy");
     let member = c.store.own_member().unwrap().unwrap();
-    let grant =
-        lanai_crdt::payload::GrantRole { member: (*member.as_bytes()).into(), role: Role::Steward };
+    let grant = lanai_crdt::payload::GrantRole {
+        member: (*member.as_bytes()).into(),
+        role: Role::Steward,
+        recovery: None,
+    };
     assert!(matches!(c.try_write(Body::Role(grant), []), Err(StoreError::WouldNotCount(_))));
 }
 
