@@ -123,3 +123,54 @@ fn whoever_leaves_is_gone_for_all_and_newcomers_read_the_whole_past() {
     assert_eq!(cleo.post_texts(&old), ["It was under the seat."]);
     assert_eq!(cleo.post_texts(&new), ["By the ford."]);
 }
+
+#[test]
+fn a_second_device_comes_in_and_a_stolen_one_is_shut_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben, eve] = three(dir.path());
+    eve.stop();
+    let thread = ben.text(&["ask", "Who has the map?", "-m", "Asked on the laptop."], "id");
+    until_equal(&[&ana, &ben]);
+
+    // Ben's telephone makes its own keys; two texts cross.
+    let phone = Home::new(dir.path(), "phone");
+    let invitation = ben.text(&["device", "invite"], "invitation");
+    phone.run(&["config", "set", "mdns", "false"]);
+    phone.run(&["config", "set", "listen", "127.0.0.1"]);
+    let asked = phone.json(&["device", "join", &invitation]);
+    let request = asked["request"].as_str().unwrap();
+    assert_eq!(phone.text(&["device", "join"], "request"), request, "it can be shown again");
+    assert!(!ana.try_run(&["device", "add", request, "--yes"]).status.success(), "not Ana's");
+    ben.run(&["device", "add", request, "--yes"]);
+    phone.up();
+    until_equal(&[&ana, &ben, &phone]);
+    let reply = phone.text(&["reply", &thread, "-m", "Said on the telephone."], "id");
+    until_equal(&[&ana, &ben, &phone]);
+    let posts = ana.json(&["read", &thread])["posts"].clone();
+    let said = posts.as_array().unwrap().iter().find(|p| p["id"] == reply.as_str()).unwrap();
+    assert_eq!(said["author"]["name"], "ben");
+
+    // The telephone is stolen: it cannot revoke the laptop, which is senior, and is revoked.
+    phone.stop();
+    let devices = ben.json(&["device", "list"]);
+    let ids: Vec<&str> =
+        devices["devices"].as_array().unwrap().iter().map(|d| d["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[1], asked["device"].as_str().unwrap());
+    assert!(!phone.try_run(&["device", "revoke", ids[0], "--yes"]).status.success());
+    let late = phone.text(&["reply", &thread, "-m", "Written by the thief."], "id");
+    ben.run(&["device", "revoke", ids[1], "--reason", "left in the train", "--yes"]);
+    until_equal(&[&ana, &ben]);
+    let secret = "the new meeting place is the mill";
+    let after = ana.text(&["ask", "Where?", "-m", secret], "id");
+    until_equal(&[&ana, &ben]);
+
+    leak_everything(&ana, &phone);
+    assert_eq!(phone.json(&["search", secret])["hits"].as_array().unwrap().len(), 0);
+    assert_ne!(phone.try_run(&["read", &after]).status.code(), Some(0));
+    leak_everything(&phone, &ana);
+    leak_everything(&phone, &ben);
+    until_equal(&[&ana, &ben]);
+    let texts = ana.post_texts(&thread);
+    assert_eq!(texts, ["Asked on the laptop.", "Said on the telephone."], "{late}");
+}
