@@ -187,12 +187,18 @@ of the stewards (or what the community agreed on at its founding), whoever it is
         act: MotionAct,
     },
     /// Endorse a motion, as a steward
+    #[command(after_help = "\
+Examples:
+  lanai motion endorse 7f3k")]
     Endorse {
         /// The motion, by any unique beginning of its id
         #[arg(value_name = "ID")]
         id: String,
     },
     /// Do what a motion proposes, once enough stewards endorse it
+    #[command(after_help = "\
+Examples:
+  lanai motion enact 7f3k")]
     Enact {
         /// The motion, by any unique beginning of its id
         #[arg(value_name = "ID")]
@@ -210,6 +216,9 @@ of the stewards (or what the community agreed on at its founding), whoever it is
 #[derive(Debug, Clone, Subcommand)]
 pub enum MotionAct {
     /// To remove a member
+    #[command(after_help = "\
+Examples:
+  lanai motion open remove dan --reason \"his key was stolen\"")]
     Remove {
         /// The member, by name or by any unique beginning of the id
         #[arg(value_name = "MEMBER")]
@@ -219,6 +228,10 @@ pub enum MotionAct {
         reason: Option<String>,
     },
     /// To give a member a role, or to take roles back
+    #[command(after_help = "\
+Examples:
+  lanai motion open role dan member
+  lanai motion open role ann steward")]
     Role {
         /// The member, by name or by any unique beginning of the id
         #[arg(value_name = "MEMBER")]
@@ -297,6 +310,10 @@ shows.")]
         yes: bool,
     },
     /// List the devices of a member, the most senior first
+    #[command(after_help = "\
+Examples:
+  lanai device list
+  lanai device list ann")]
     List {
         /// The member, by name or by any unique beginning of the id [default: yourself]
         #[arg(value_name = "MEMBER")]

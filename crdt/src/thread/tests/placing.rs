@@ -497,7 +497,10 @@ proptest! {
         let Ok(refs) = refs_for(&t.entries, &member(9), Role::Lead, &target, &body) else { return Ok(()) };
         prop_assume!(refs.len() < crate::limits::MAX_REFS);
         let mut t = t;
+        // Ids are hashes: nothing can name what is not written yet.
+        let before = t.entries.clone();
         let id = t.add_lead(9, &refs, body.clone());
+        prop_assume!(before.iter().all(|e| !e.refs.contains(&id)));
         let threads = fold_threads(&t.entries);
         let acts: Vec<&ActView> =
             threads.iter().flat_map(|t| &t.acts).filter(|a| a.entry == id).collect();

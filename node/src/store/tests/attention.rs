@@ -382,7 +382,8 @@ fn marks_of_an_earlier_version_are_kept() {
          INSERT INTO read_marks SELECT grp, min(n) FROM posts GROUP BY grp;
          DELETE FROM read_marks WHERE grp = (SELECT max(grp) FROM posts);
          DROP TABLE reads; DROP TABLE attention; DROP TABLE followed;
-         DROP TABLE asks; DROP TABLE ask_workers; PRAGMA user_version = 1;",
+         DROP TABLE asks; DROP TABLE ask_workers; DROP TABLE log_cuts;
+         ALTER TABLE entries DROP COLUMN judged; PRAGMA user_version = 1;",
     )
     .unwrap();
     schema::migrate(&mut conn, &place.db, schema::MIGRATIONS).unwrap();
