@@ -174,3 +174,81 @@ fn a_second_device_comes_in_and_a_stolen_one_is_shut_out() {
     let texts = ana.post_texts(&thread);
     assert_eq!(texts, ["Asked on the laptop.", "Said on the telephone."], "{late}");
 }
+
+#[test]
+fn a_stolen_founder_is_removed_with_the_key_on_paper() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben, eve] = ["ana", "ben", "eve"].map(|n| Home::new(dir.path(), n));
+    let founded = ana.json(&["up", "--no-mdns", "--listen", "127.0.0.1", "--name", "ana"]);
+    let paper = dir.path().join("paper.txt");
+    std::fs::write(&paper, founded["recovery_key"].as_str().unwrap()).unwrap();
+    let paper = paper.to_str().unwrap();
+    let ticket = ana.ticket("2");
+    ben.must_join(&ticket, &ana);
+    eve.must_join(&ticket, &ana);
+    connect(&ben, &eve);
+    until_equal(&[&ana, &ben, &eve]);
+
+    // Ana's laptop is in other hands. Ben is a member only, and holds her printed key.
+    ana.stop();
+    let thief = ana.text(&["note", "All is well", "-m", "Send me your keys."], "id");
+    assert_eq!(ben.try_run(&["member", "remove", "ana", "--yes"]).status.code(), Some(6));
+    let other = dir.path().join("other.txt");
+    std::fs::write(&other, "0".repeat(52)).unwrap();
+    let wrong = ben.try_run(&[
+        "member",
+        "remove",
+        "ana",
+        "--yes",
+        "--recovery-key-file",
+        other.to_str().unwrap(),
+    ]);
+    assert_eq!(wrong.status.code(), Some(6));
+    ben.run(&["member", "role", "ben", "steward", "--recovery-key-file", paper]);
+    ben.run(&["member", "remove", "ana", "--yes", "--recovery-key-file", paper]);
+    until_equal(&[&ben, &eve]);
+    assert!(!names(&eve).contains("ana"));
+
+    // What the thief does out there changes nothing, though it is a founder's.
+    assert!(!names(&ana).is_empty());
+    ana.run(&["member", "remove", "ben", "--yes"]);
+    for home in [&ben, &eve] {
+        leak_everything(&ana, home);
+        assert!(names(home).contains("ben") && !names(home).contains("ana"));
+        assert_ne!(home.try_run(&["read", &thief]).status.code(), Some(0));
+    }
+    until_equal(&[&ben, &eve]);
+    let log = eve.json(&["member", "log"]);
+    let lost = log["acts"].as_array().unwrap().iter().find(|a| a["counts"] == false).unwrap();
+    assert_eq!((&lost["what"], &lost["by"]["name"]), (&"removes".into(), &"ana".into()));
+    assert!(!lost["why_not"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn stewards_decide_together_what_one_may_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben, eve] = three(dir.path());
+    for name in ["ben", "eve"] {
+        ana.run(&["member", "role", name, "steward"]);
+    }
+    until_equal(&[&ana, &ben, &eve]);
+    let demote = ["member", "role", "ana", "member"];
+    assert_eq!(ben.try_run(&demote).status.code(), Some(6), "Ana is senior");
+    let open = ["motion", "open", "role", "ana", "member", "--reason", "she asked for a rest"];
+    let motion = ben.text(&open, "id");
+    until_equal(&[&ana, &ben, &eve]);
+    let early = ben.try_run(&["motion", "enact", &motion]);
+    assert_eq!(early.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&early.stderr).contains("1 of 2"));
+    eve.run(&["motion", "endorse", &motion]);
+    until_equal(&[&ana, &ben, &eve]);
+    let list = ana.json(&["motion", "list"]);
+    let listed = &list["motions"][0];
+    assert_eq!((&listed["needed"], &listed["reason"]), (&2.into(), &"she asked for a rest".into()));
+    eve.run(&["motion", "enact", &motion]);
+    until_equal(&[&ana, &ben, &eve]);
+    let members = ana.json(&["member", "list"]);
+    let me = members["members"].as_array().unwrap().iter().find(|m| m["name"] == "ana").unwrap();
+    assert_eq!(me["role"], "member");
+    assert_eq!(ana.json(&["motion", "list"])["motions"].as_array().unwrap().len(), 0);
+}

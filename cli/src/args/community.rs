@@ -145,13 +145,19 @@ motion (`lanai motion open`).")]
         /// Why, for all members to read
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Act with the recovery key, whose text is the first line of this file
+        #[arg(long, value_name = "FILE")]
+        recovery_key_file: Option<PathBuf>,
     },
     /// Remove a member from the community
     #[command(after_help = "\
 Examples:
   lanai member remove eve --reason \"the laptop was sold with the keys on it\"
+  lanai member remove eve --recovery-key-file key.txt
 
-What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
+Stewards remove whoever is no steward, and stewards junior to them. Against a senior one it takes a motion
+(`lanai motion`), or the recovery key that was printed when the community was founded; with that any
+member may remove anybody, and give roles. What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
 member never gets. What they hold already cannot be called back, and until the removal has reached
 somebody, that member's node still shares new posts with them.")]
     Remove {
@@ -161,6 +167,9 @@ somebody, that member's node still shares new posts with them.")]
         /// Why, for all members to read
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Act with the recovery key, whose text is the first line of this file
+        #[arg(long, value_name = "FILE")]
+        recovery_key_file: Option<PathBuf>,
         /// Do not ask whether to go on
         #[arg(short, long)]
         yes: bool,

@@ -272,7 +272,8 @@ fn revoke(
     context.ui.confirm(question, yes)?;
     let subject = Subject::Device((*device.device.as_bytes()).into());
     let cut = app.store().cut_of(&[device.device].into())?;
-    govern::remove_with_cut(context, &app, &cut, subject, reason)?;
+    let why = govern::Why { reason, recovery: None };
+    govern::remove_with_cut(context, &app, &cut, subject, why)?;
     if device.device != app.store().own_device() {
         app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
         app.written(context)?;

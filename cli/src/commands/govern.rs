@@ -1,12 +1,18 @@
 //! What stewards do to the membership, and the list of all that was done.
 
-use lanai_crdt::id::{EntryId, MemberId};
+use std::path::Path;
+
+use lanai_crdt::entry::DeviceSecret;
+use lanai_crdt::id::{EntryId, MemberId, from_base32};
 use lanai_crdt::limits::MAX_REASON_BYTES;
-use lanai_crdt::payload::{Body, GrantRole, Proposal, Reason, Remove, Subject};
+use lanai_crdt::payload::{
+    self, Body, GrantRole, Proposal, Reason, Remove, Subject, recovery_statement, sign_recovery,
+};
 use lanai_crdt::roster::{MemberRecord, Roster, Verdict};
 use lanai_node::random::OsRandom;
 use lanai_node::store::{MembershipAct, NewEntry, NewRef};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::Context;
 use crate::app::{App, People, Person};
@@ -38,6 +44,52 @@ struct ActShape {
     counts: bool,
     /// Why it does not count.
     why_not: Option<String>,
+}
+
+/// The secret that was printed when the community was founded.
+pub(super) struct RecoveryKey(Zeroizing<[u8; 32]>);
+
+impl RecoveryKey {
+    /// From the first line of a file, as it was printed.
+    pub(super) fn read(path: &Path) -> Result<RecoveryKey, CliError> {
+        let io = |e| CliError::io(format!("read {}", path.display()), &e);
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io)?);
+        let line = text.lines().next().unwrap_or_default().trim();
+        let bytes = from_base32(line).map(Zeroizing::new);
+        let seed = bytes.and_then(|b| <[u8; 32]>::try_from(b.as_slice()).ok());
+        seed.map(|seed| RecoveryKey(Zeroizing::new(seed))).ok_or_else(|| {
+            CliError::usage(format!("{} does not begin with a recovery key", path.display()))
+                .hint("it has 52 letters and digits, as they were printed at the founding")
+        })
+    }
+}
+
+/// On what ground something is done, and why.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Why<'a> {
+    /// For all members to read.
+    pub(super) reason: Option<&'a str>,
+    /// The recovery key, where it is what allows the act.
+    pub(super) recovery: Option<&'a RecoveryKey>,
+}
+
+impl Why<'_> {
+    /// Signs an act with the recovery key, where there is one.
+    pub(super) fn signed(&self, roster: &Roster, mut act: Body) -> Result<Body, CliError> {
+        let Some(RecoveryKey(seed)) = self.recovery else { return Ok(act) };
+        if roster.recovery_key() != Some(*DeviceSecret::from_bytes(seed).device().as_bytes()) {
+            return Err(CliError::refused("that is not the recovery key of this community"));
+        }
+        let bytes = payload::encode(&act).map_err(|e| CliError::internal(e.to_string()))?;
+        let statement = recovery_statement(&roster.community(), roster.frontier(), &bytes);
+        let signature = sign_recovery(seed, &statement).0.into();
+        match &mut act {
+            Body::Remove(remove) => remove.recovery = Some(signature),
+            Body::Role(grant) => grant.recovery = Some(signature),
+            _ => {}
+        }
+        Ok(act)
+    }
 }
 
 /// Who is in the roster.
@@ -76,9 +128,9 @@ pub(super) fn take_away(
     app: &App,
     record: &MemberRecord,
     subject: Subject,
-    reason: Option<&str>,
+    why: Why<'_>,
 ) -> Result<(), CliError> {
-    say_taken_away(context, app, record, subject, reason)?;
+    say_taken_away(context, app, record, subject, why)?;
     app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
     app.written(context)
 }
@@ -89,11 +141,11 @@ pub(super) fn say_taken_away(
     app: &App,
     record: &MemberRecord,
     subject: Subject,
-    reason: Option<&str>,
+    why: Why<'_>,
 ) -> Result<(), CliError> {
     let devices = record.devices.iter().map(|d| d.device).collect();
     let cut = app.store().cut_of(&devices)?;
-    remove_with_cut(context, app, &cut, subject, reason)
+    remove_with_cut(context, app, &cut, subject, why)
 }
 
 /// Takes something away; what is an ancestor of `cut` goes on counting.
@@ -102,10 +154,13 @@ pub(super) fn remove_with_cut(
     app: &App,
     cut: &[EntryId],
     subject: Subject,
-    reason: Option<&str>,
+    why: Why<'_>,
 ) -> Result<(), CliError> {
     let cut = cut.iter().map(|id| (*id.as_bytes()).into()).collect();
-    publish(context, app, Body::Remove(Remove { subject, cut, recovery: None }), reason)?;
+    let body = Body::Remove(Remove { subject, cut, recovery: None });
+    let roster = app.store().roster()?;
+    let body = why.signed(&roster, body)?;
+    publish(context, app, body, why.reason)?;
     Ok(())
 }
 
@@ -113,7 +168,7 @@ pub(super) fn remove_with_cut(
 pub(super) fn remove(
     context: &mut Context,
     typed: &str,
-    reason: Option<&str>,
+    why: Why<'_>,
     yes: bool,
 ) -> Result<Exit, CliError> {
     let app = App::open(context)?;
@@ -131,9 +186,9 @@ pub(super) fn remove(
     }
     context.ui.confirm(Text::from("Remove ").with(Style::Name, name.to_plain()).plain("?"), yes)?;
     let subject = Subject::Member((*wanted.as_bytes()).into());
-    take_away(context, &app, record, subject, reason)?;
+    take_away(context, &app, record, subject, why)?;
     if context.ui.is_json() {
-        let reason = reason.map(str::to_owned);
+        let reason = why.reason.map(str::to_owned);
         context.ui.json("member-remove", &Removed { member: people.person(&wanted), reason })?;
     } else {
         context.ui.say(name.plain(" is removed; what is written from now on has a new key"));

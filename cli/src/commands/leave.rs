@@ -76,7 +76,7 @@ fn tell(context: &mut Context, app: &App) -> Result<usize, CliError> {
         Ok(node::status_of(home)?.map_or(0, |status| status.peers.len()))
     };
     let before = connected(app.home())?;
-    govern::say_taken_away(context, app, &me, subject, None)?;
+    govern::say_taken_away(context, app, &me, subject, govern::Why::default())?;
     // Whoever hears of it hangs up.
     let until = Instant::now() + TELLING;
     loop {

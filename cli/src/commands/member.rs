@@ -5,7 +5,8 @@ use lanai_crdt::payload::{Body, GrantRole, Role, Subject};
 use lanai_node::store::Person as Member;
 use serde::Serialize;
 
-use super::{Context, govern, profile, who};
+use super::govern::{self, RecoveryKey, Why};
+use super::{Context, profile, who};
 use crate::app::{App, People, Person};
 use crate::args::MemberCommand;
 use crate::error::{CliError, Exit};
@@ -28,11 +29,15 @@ struct Granted {
 pub(super) fn run(context: &mut Context, command: &MemberCommand) -> Result<Exit, CliError> {
     match command {
         MemberCommand::List => list(context),
-        MemberCommand::Role { member, role, reason } => {
-            change_role(context, member, (*role).into(), reason.as_deref())
+        MemberCommand::Role { member, role, reason, recovery_key_file } => {
+            let recovery = recovery_key_file.as_deref().map(RecoveryKey::read).transpose()?;
+            let why = Why { reason: reason.as_deref(), recovery: recovery.as_ref() };
+            change_role(context, member, (*role).into(), why)
         }
-        MemberCommand::Remove { member, reason, yes } => {
-            govern::remove(context, member, reason.as_deref(), *yes)
+        MemberCommand::Remove { member, reason, recovery_key_file, yes } => {
+            let recovery = recovery_key_file.as_deref().map(RecoveryKey::read).transpose()?;
+            let why = Why { reason: reason.as_deref(), recovery: recovery.as_ref() };
+            govern::remove(context, member, why, *yes)
         }
         MemberCommand::Log => govern::log(context),
     }
@@ -92,7 +97,7 @@ fn change_role(
     context: &mut Context,
     typed: &str,
     role: Role,
-    reason: Option<&str>,
+    why: Why<'_>,
 ) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     app.catch_up()?;
@@ -112,10 +117,11 @@ fn change_role(
     if role > was {
         let member = (*wanted.as_bytes()).into();
         let grant = Body::Role(GrantRole { member, role, recovery: None });
-        govern::publish(context, &app, grant, reason)?;
+        let grant = why.signed(&roster, grant)?;
+        govern::publish(context, &app, grant, why.reason)?;
     } else if role < was {
         let subject = Subject::Role((*wanted.as_bytes()).into(), role);
-        govern::take_away(context, &app, record, subject, reason)?;
+        govern::take_away(context, &app, record, subject, why)?;
     }
     if context.ui.is_json() {
         let shape = Granted {
