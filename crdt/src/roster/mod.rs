@@ -50,7 +50,7 @@
 //! for each head and each concurrent grant of the member asked about; nothing needs a cache.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::entry::Class;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
@@ -92,7 +92,7 @@ pub struct Roster {
     community: CommunityId,
     graph: Graph,
     /// The whole entries, by node.
-    entries: Vec<RosterEntry>,
+    entries: Vec<Arc<RosterEntry>>,
     /// Entries that are not whole.
     waiting: Vec<RosterEntry>,
     /// Entries of other communities.
@@ -101,6 +101,8 @@ pub struct Roster {
     /// Every node, and what is out of them.
     all: NodeSet,
     now: Resolved,
+    /// Admissions that leave their newcomers pending, ascending.
+    pending: Vec<Node>,
     /// The frontier and its past, and what is out of that: what a new entry would be judged in.
     tip: NodeSet,
     at_tip: Resolved,
@@ -133,7 +135,8 @@ impl Roster {
             waiting.into_iter().map(|(id, m)| (id, Verdict::Waiting { missing: m })).collect();
         let waits = all.iter().filter(|e| verdicts.contains_key(&e.id));
         let waiting = waits.map(|e| (*e).clone()).collect();
-        let entries: Vec<RosterEntry> = entries.into_iter().cloned().collect();
+        let entries: Vec<Arc<RosterEntry>> =
+            entries.into_iter().map(|e| Arc::new(e.clone())).collect();
 
         let mut resolver = Resolver::new(community);
         for node in (0u32..).map(Node).take(graph.len()) {
@@ -152,6 +155,7 @@ impl Roster {
             resolver,
             all,
             now: quiet,
+            pending: Vec::new(),
             tip: nothing,
             at_tip: quiet,
             verdicts,
@@ -189,17 +193,16 @@ impl Roster {
                 fresh.push(entry);
                 break;
             };
-            self.entries.push(entry.clone());
+            self.entries.push(Arc::new(entry.clone()));
             self.all.insert(node);
             let source = Source { graph: &self.graph, entries: &self.entries };
             self.resolver.add(source, node);
             added.push(node);
         }
         if !fresh.is_empty() {
-            let known = self.entries.iter().chain(&self.waiting);
-            let mut all: Vec<RosterEntry> = known.chain(fresh).cloned().collect();
+            let known = self.entries.iter().map(Arc::as_ref).chain(&self.waiting);
+            let all: Vec<RosterEntry> = known.chain(fresh).cloned().collect();
             let foreign = std::mem::take(&mut self.foreign);
-            all.dedup_by_key(|e| e.id);
             *self = Roster::fold(self.community, &all);
             self.foreign.extend(foreign);
             self.foreign.sort_unstable();
@@ -227,14 +230,8 @@ impl Roster {
         let source = Source { graph: &self.graph, entries: &self.entries };
         self.now = self.resolver.resolve(source, &self.all);
         self.note_foreign();
-        let mut counted = Vec::new();
-        for node in (0u32..).map(Node).take(self.graph.len()) {
-            let verdict = self.judge_whole(node);
-            if verdict.counts() {
-                counted.push(node);
-            }
-            self.verdicts.insert(self.graph.id(node), verdict);
-        }
+        self.pending = Vec::new();
+        let counted = self.give_verdicts((0u32..).map(Node).take(self.graph.len()));
         self.frontier = self.graph.maximal(&counted).iter().map(|n| self.graph.id(*n)).collect();
         self.frontier.sort_unstable();
         self.settle_tip();
@@ -249,14 +246,7 @@ impl Roster {
             // Another signature: others than the new ones may have come in or gone out.
             return self.settle();
         }
-        let mut counted = Vec::new();
-        for node in added {
-            let verdict = self.judge_whole(*node);
-            if verdict.counts() {
-                counted.push(*node);
-            }
-            self.verdicts.insert(self.graph.id(*node), verdict);
-        }
+        let counted = self.give_verdicts(added.iter().copied());
         for node in &counted {
             let id = self.graph.id(*node);
             let graph = &self.graph;
@@ -266,6 +256,21 @@ impl Roster {
         self.frontier.sort_unstable();
         self.settle_tip();
         self.refresh_records(&counted);
+    }
+
+    /// Notes the verdicts of whole entries, and returns those that count.
+    fn give_verdicts(&mut self, nodes: impl Iterator<Item = Node>) -> Vec<Node> {
+        let mut counted = Vec::new();
+        for node in nodes {
+            let verdict = self.judge_whole(node);
+            match &verdict {
+                Verdict::Counts => counted.push(node),
+                Verdict::Unsupported(reason) if reason.is_pending() => self.pending.push(node),
+                _ => {}
+            }
+            self.verdicts.insert(self.graph.id(node), verdict);
+        }
+        counted
     }
 
     fn settle_tip(&mut self) {

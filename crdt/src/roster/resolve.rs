@@ -40,6 +40,7 @@
 //! All effects of sound entries lie in one ledger, and a view is a past without what is out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::RosterEntry;
 use super::effects::{self, acting_rank};
@@ -69,10 +70,11 @@ pub(super) struct Facts {
     needs: Role,
     /// Never struck.
     immune: bool,
-    recovery: bool,
+    pub(super) recovery: bool,
     /// Of an admission: the ticket, its sponsor and the role that issuing it takes.
     ticket: Option<(Node, MemberNo, Role)>,
-    enrols: Option<(DeviceId, MemberId)>,
+    /// The device that it enrols, and for whom.
+    pub(super) enrols: Option<(DeviceId, MemberId)>,
     /// Of a revocation.
     pub(super) strength: Option<Strength>,
 }
@@ -145,12 +147,12 @@ pub(super) struct Resolved(usize);
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) entries: &'a [RosterEntry],
+    pub(super) entries: &'a [Arc<RosterEntry>],
 }
 
 impl Source<'_> {
     fn entry(&self, node: Node) -> Option<&RosterEntry> {
-        self.entries.get(node.0 as usize)
+        self.entries.get(node.0 as usize).map(Arc::as_ref)
     }
 }
 
@@ -281,7 +283,7 @@ impl Resolver {
     // Conflicts.
 
     /// Rule 8: whether what takes this away strikes an entry that does not know of it.
-    fn strikes(taken: Taken, facts: &Facts) -> bool {
+    pub(super) fn strikes(taken: Taken, facts: &Facts) -> bool {
         let Some(by) = facts.by.filter(|_| !facts.immune) else { return false };
         let (is_author, needs) = (by.member == taken.member(), facts.needs);
         let sponsor_needs =
