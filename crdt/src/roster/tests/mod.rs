@@ -1,6 +1,8 @@
+mod devices;
 mod laws;
 mod literal;
 mod oracle;
+mod powers;
 mod rules;
 mod scale;
 mod struggles;
