@@ -152,8 +152,7 @@ mod rule_6_motions {
     #[test]
     fn a_quorum_without_the_subject_removes_the_most_senior() {
         let (mut w, _, head, nine) = village();
-        let motion =
-            w.move_to(&person(9), &[head], Proposal::Remove(of_member(w.founder(0))));
+        let motion = w.move_to(&person(9), &[head], Proposal::Remove(of_member(w.founder(0))));
         let one = w.endorse(&person(1), &[motion], motion);
         let by_member = w.endorse(&person(9), &[motion], motion);
         let early = w.enact(&person(9), &[one], motion, &[motion, one]);
