@@ -96,10 +96,6 @@ impl NodeSet {
         set
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.chunks.iter().flatten().all(|c| c.iter().all(|w| *w == 0))
-    }
-
     /// The nodes that `other` lacks, ascending.
     pub(super) fn without(&self, other: &NodeSet) -> Vec<Node> {
         let mut found = Vec::new();
@@ -329,11 +325,6 @@ impl Graph {
     /// Whether `a` is in the past of `b`.
     pub(super) fn before(&self, a: Node, b: Node) -> bool {
         a < b && self.past(b).is_some_and(|p| p.has(a))
-    }
-
-    /// Whether neither is in the other's past.
-    pub(super) fn concurrent(&self, a: Node, b: Node) -> bool {
-        a != b && !self.before(a, b) && !self.before(b, a)
     }
 }
 

@@ -40,6 +40,7 @@
 //! All effects of sound entries lie in one ledger, and a view is a past without what is out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::RosterEntry;
 use super::effects::{self, acting_rank};
@@ -69,10 +70,11 @@ pub(super) struct Facts {
     needs: Role,
     /// Never struck.
     immune: bool,
-    recovery: bool,
+    pub(super) recovery: bool,
     /// Of an admission: the ticket, its sponsor and the role that issuing it takes.
     ticket: Option<(Node, MemberNo, Role)>,
-    enrols: Option<(DeviceId, MemberId)>,
+    /// The device that it enrols, and for whom.
+    pub(super) enrols: Option<(DeviceId, MemberId)>,
     /// Of a revocation.
     pub(super) strength: Option<Strength>,
 }
@@ -107,6 +109,9 @@ struct Resolution {
     out: NodeSet,
     kept: NodeSet,
     reasons: BTreeMap<Node, Reason>,
+    /// The smallest node that any of the conflicts is about. What comes before has none of them in its
+    /// past, and so is in whenever it is sound.
+    first: Option<Node>,
 }
 
 /// The conflicts among all sound entries so far.
@@ -145,12 +150,12 @@ pub(super) struct Resolved(usize);
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) graph: &'a Graph,
-    pub(super) entries: &'a [RosterEntry],
+    pub(super) entries: &'a [Arc<RosterEntry>],
 }
 
 impl Source<'_> {
     fn entry(&self, node: Node) -> Option<&RosterEntry> {
-        self.entries.get(node.0 as usize)
+        self.entries.get(node.0 as usize).map(Arc::as_ref)
     }
 }
 
@@ -281,7 +286,7 @@ impl Resolver {
     // Conflicts.
 
     /// Rule 8: whether what takes this away strikes an entry that does not know of it.
-    fn strikes(taken: Taken, facts: &Facts) -> bool {
+    pub(super) fn strikes(taken: Taken, facts: &Facts) -> bool {
         let Some(by) = facts.by.filter(|_| !facts.immune) else { return false };
         let (is_author, needs) = (by.member == taken.member(), facts.needs);
         let sponsor_needs =
@@ -425,6 +430,10 @@ impl Resolver {
         let number = self.resolutions.len();
         let mut made = Resolution { signature: signature.clone(), ..Resolution::default() };
         for conflict in &signature {
+            let (Conflict::Strike(a, b) | Conflict::Contest(a, b) | Conflict::Clash(a, b)) =
+                conflict;
+            let first = *if matches!(conflict, Conflict::Contest(..)) { b } else { a.min(b) };
+            made.first = Some(made.first.map_or(first, |known| known.min(first)));
             match conflict {
                 Conflict::Strike(k, e) => made.struck_by.entry(*e).or_default().push(*k),
                 Conflict::Contest(_, e) | Conflict::Clash(_, e) => {
@@ -547,7 +556,10 @@ impl Resolver {
         out: &mut NodeSet,
         mut note: impl FnMut(Node, Reason),
     ) {
-        for node in nodes {
+        // Not where revocations are left out that no conflict is about.
+        let first = walk.resolution.first.filter(|_| walk.own.is_none());
+        let touched = nodes.partition_point(|n| first.is_some_and(|first| *n < first));
+        for node in nodes.iter().skip(touched) {
             let Some(judged) = self.judged.get(node.0 as usize) else { continue };
             let Ok(facts) = &judged.sound else { continue };
             if facts.strength.is_some() {
@@ -614,17 +626,17 @@ struct Walk<'a> {
 
 /// Whether a conflict reaches into the past of a revocation from outside it.
 fn reaches(signature: &[Conflict], node: Node, past: &NodeSet) -> bool {
-    let mut contests: BTreeMap<Node, [bool; 2]> = BTreeMap::new();
+    let mut contests: BTreeMap<Node, (bool, bool)> = BTreeMap::new();
     for conflict in signature {
         match conflict {
             Conflict::Strike(k, e) if past.has(*e) && !past.has(*k) => return true,
             Conflict::Clash(a, b) if (*b == node || past.has(*b)) && !past.has(*a) => return true,
             Conflict::Contest(ticket, e) => {
-                let seen = contests.entry(*ticket).or_default();
-                seen[usize::from(past.has(*e))] = true;
+                let (inside, outside) = contests.entry(*ticket).or_default();
+                *(if past.has(*e) { inside } else { outside }) = true;
             }
             Conflict::Strike(..) | Conflict::Clash(..) => {}
         }
     }
-    contests.values().any(|seen| *seen == [true, true])
+    contests.values().any(|seen| *seen == (true, true))
 }

@@ -6,8 +6,9 @@ use crate::clock::Hlc;
 use crate::entry::{DeviceSecret, Header, HeaderTail, Verified, payload_hash};
 use crate::id::{CommunityId, DeviceId, EntryId, EpochRef, LogId, LogNumber, MemberId};
 use crate::payload::{
-    Admit, Body, Genesis, GrantRole, InvitePolicy, JoinRecord, Role, SignedJoinRecord, Ticket,
-    encode,
+    Accept, AddDevice, Admit, Body, Checkpoint, DeviceStatement, Enact, Genesis, GrantRole,
+    InvitePolicy, JoinRecord, Motion, Proposal, Readmit, Remove, Role, SignedDevice,
+    SignedJoinRecord, Subject, Ticket, encode, recovery_statement, sign_recovery,
 };
 use crate::seal::SealingSecret;
 
@@ -27,6 +28,36 @@ pub(crate) fn person(n: u16) -> Person {
 
 fn sealing_key(n: u8) -> [u8; 32] {
     *SealingSecret::from_bytes(&[n; 32]).public().as_bytes()
+}
+
+/// The seed of the recovery key of every community under test.
+pub(crate) const RECOVERY: [u8; 32] = [5; 32];
+
+pub(crate) fn of_member(id: MemberId) -> Subject {
+    Subject::Member((*id.as_bytes()).into())
+}
+
+pub(crate) fn of_role(id: MemberId, to: Role) -> Subject {
+    Subject::Role((*id.as_bytes()).into(), to)
+}
+
+pub(crate) fn of_device(who: &Person) -> Subject {
+    Subject::Device((*who.device.as_bytes()).into())
+}
+
+pub(crate) fn raw(ids: &[EntryId]) -> Vec<minicbor::bytes::ByteArray<32>> {
+    let mut ids: Vec<EntryId> = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.iter().map(|id| (*id.as_bytes()).into()).collect()
+}
+
+pub(crate) fn remove_body(subject: Subject) -> Body {
+    Body::Remove(Remove { subject, cut: vec![], recovery: None })
+}
+
+pub(crate) fn grant_body(to: MemberId, role: Role) -> GrantRole {
+    GrantRole { member: (*to.as_bytes()).into(), role, recovery: None }
 }
 
 /// The seed of a ticket's key.
@@ -57,7 +88,7 @@ impl World {
         let body = Body::Genesis(Genesis {
             rules: 1,
             founders: records,
-            recovery_key: [5; 32].into(),
+            recovery_key: (*DeviceSecret::from_bytes(&RECOVERY).device().as_bytes()).into(),
             quorum_num: 2,
             quorum_den: 3,
             invite,
@@ -157,6 +188,129 @@ impl World {
             &[],
             Body::Role(GrantRole { member: (*to.as_bytes()).into(), role, recovery: None }),
         )
+    }
+
+    /// The member id of a founder.
+    pub(crate) fn founder(&self, n: u16) -> MemberId {
+        founder_record(&person(n)).record.member()
+    }
+
+    pub(crate) fn remove(&mut self, by: &Person, heads: &[EntryId], subject: Subject) -> EntryId {
+        self.add(by, heads, &[], remove_body(subject))
+    }
+
+    /// Signed by the recovery key over the heads as the header has them.
+    pub(crate) fn remove_by_recovery(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        subject: Subject,
+    ) -> EntryId {
+        let mut heads = heads.to_vec();
+        heads.sort_unstable();
+        let bytes = encode(&remove_body(subject)).unwrap();
+        let signed = sign_recovery(&RECOVERY, &recovery_statement(&self.community, &heads, &bytes));
+        let recovery = Some(signed.0.into());
+        self.add(by, &heads, &[], Body::Remove(Remove { subject, cut: vec![], recovery }))
+    }
+
+    pub(crate) fn grant_by_recovery(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        to: MemberId,
+        role: Role,
+    ) -> EntryId {
+        let mut heads = heads.to_vec();
+        heads.sort_unstable();
+        let bare = grant_body(to, role);
+        let bytes = encode(&Body::Role(bare.clone())).unwrap();
+        let signed = sign_recovery(&RECOVERY, &recovery_statement(&self.community, &heads, &bytes));
+        let recovery = Some(signed.0.into());
+        self.add(by, &heads, &[], Body::Role(GrantRole { recovery, ..bare }))
+    }
+
+    pub(crate) fn move_to(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        proposal: Proposal,
+    ) -> EntryId {
+        self.add(by, heads, &[], Body::Motion(Motion { proposal }))
+    }
+
+    pub(crate) fn endorse(&mut self, by: &Person, heads: &[EntryId], motion: EntryId) -> EntryId {
+        self.add(by, heads, &[motion], Body::Endorse)
+    }
+
+    pub(crate) fn enact(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        motion: EntryId,
+        endorsements: &[EntryId],
+    ) -> EntryId {
+        let enact = Enact { endorsements: raw(endorsements), cut: vec![] };
+        self.add(by, heads, &[motion], Body::Enact(enact))
+    }
+
+    pub(crate) fn device_record(&self, who: &Person, of: MemberId) -> SignedDevice {
+        let statement = DeviceStatement {
+            community: self.community,
+            member: of,
+            device: who.device,
+            sealing: sealing_key(who.device.as_bytes()[0]),
+            nonce: [6; 16],
+        };
+        statement.sign(&who.secret)
+    }
+
+    pub(crate) fn add_device(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        new: &Person,
+        of: MemberId,
+        vouch: bool,
+    ) -> EntryId {
+        let record = self.device_record(new, of).encode().into();
+        let vouch = vouch.then(Vec::new);
+        self.add(by, heads, &[], Body::AddDevice(AddDevice { record, vouch }))
+    }
+
+    pub(crate) fn readmit(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        removal: EntryId,
+        new: &Person,
+        of: MemberId,
+    ) -> EntryId {
+        let record = self.device_record(new, of).encode().into();
+        self.add(by, heads, &[removal], Body::Readmit(Readmit { record }))
+    }
+
+    pub(crate) fn restore(&mut self, by: &Person, heads: &[EntryId], of: EntryId) -> EntryId {
+        self.add(by, heads, &[of], Body::Restore)
+    }
+
+    pub(crate) fn checkpoint(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        seen: &[EntryId],
+    ) -> EntryId {
+        self.add(by, heads, &[], Body::Checkpoint(Checkpoint { seen: raw(seen) }))
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        by: &Person,
+        heads: &[EntryId],
+        removal: EntryId,
+        more: &[EntryId],
+    ) -> EntryId {
+        self.add(by, heads, &[removal], Body::Accept(Accept { heads: raw(more) }))
     }
 
     pub(crate) fn fold(&self) -> Roster {

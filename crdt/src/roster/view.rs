@@ -2,6 +2,7 @@
 //! the hash over them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use super::graph::Node;
 use super::motions::{endorsers, judge_proposal, needed};
@@ -9,10 +10,10 @@ use super::standing::{MemberNo, Taken};
 use super::tickets::{TicketState, sponsor_stands};
 use super::{
     Cut, DeviceRecord, EpochRecord, FormerMember, MemberRecord, MotionRecord, Rank, Reason,
-    RevocationKind, RevocationRecord, Roster, SealedKey, TicketRecord, Verdict,
+    RevocationKind, RevocationRecord, Roster, SealedKey, TicketRecord,
 };
 use crate::id::{DeviceId, EntryId, EpochId, MemberId};
-use crate::payload::{Body, Role, paper_nonce};
+use crate::payload::{Body, Proposal, Role, paper_nonce};
 
 const HASH_CONTEXT: &str = "lanai v1 roster state";
 
@@ -20,22 +21,140 @@ impl Roster {
     pub(super) fn fill_records(&mut self) {
         self.members = self.make_members();
         self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
-        self.former = self.make_former();
         let tickets = self.ledger().tickets.by_node.iter();
         self.tickets = tickets.filter_map(|(n, t)| self.make_ticket(*n, t)).collect();
         let epochs = self.ledger().epochs.by_node.keys();
         self.epochs = epochs.filter_map(|n| self.make_epoch(*n)).collect();
+        self.fill_short_lists();
+    }
+
+    /// The records after entries came behind all others and changed nothing about them: those of
+    /// the members, tickets and epochs that they are about, and the short lists anew. With the
+    /// same result as [`Roster::fill_records`].
+    pub(super) fn refresh_records(&mut self, counted: &[Node]) {
+        self.members.truncate(self.members.iter().take_while(|m| !m.pending).count());
+        for node in counted {
+            if let Some(member) = self.concerned(*node) {
+                self.refresh_member(member);
+                self.refresh_tickets_of(member);
+            }
+            let first = self.entries.get(node.0 as usize).and_then(|e| e.header.refs().first());
+            let first = first.and_then(|id| self.graph.node(id));
+            match self.body(*node) {
+                Some(Body::Ticket(_)) => self.refresh_ticket(*node),
+                Some(Body::TicketClose | Body::Admit(_)) => {
+                    first.into_iter().for_each(|ticket| self.refresh_ticket(ticket));
+                }
+                Some(Body::Epoch(_)) => self.refresh_epoch(*node),
+                Some(Body::Seal(_)) => first.into_iter().for_each(|e| self.refresh_epoch(e)),
+                _ => {}
+            }
+        }
+        let mut members = std::mem::take(&mut self.members);
+        self.by_id.retain(|id, at| members.get(*at).is_some_and(|m| m.id == *id));
+        let effective = members.len();
+        self.add_pending(&mut members);
+        for (at, member) in members.iter().enumerate().skip(effective) {
+            self.by_id.insert(member.id, at);
+        }
+        self.members = members;
+        self.fill_short_lists();
+    }
+
+    /// Whose role, rank or devices an entry that counts may have changed.
+    fn concerned(&self, node: Node) -> Option<MemberNo> {
+        let ledger = self.ledger();
+        let by_id = |id: &[u8; 32]| ledger.member_no(&MemberId::new(*id));
+        if let Some(taken) = ledger.takes(node) {
+            return Some(taken.member());
+        }
+        let entry = self.entries.get(node.0 as usize)?;
+        match &entry.body {
+            Body::Admit(_) | Body::AddDevice(_) | Body::Readmit(_) | Body::Restore => {
+                let (_, member) = self.resolver.facts(node)?.enrols?;
+                ledger.member_no(&member)
+            }
+            Body::Role(grant) => by_id(&grant.member),
+            Body::Enact(_) => {
+                let motion = self.graph.node(entry.header.refs().first()?)?;
+                match &ledger.motions.get(&motion)?.proposal {
+                    Proposal::Grant(grant) => by_id(&grant.member),
+                    Proposal::Remove(_) => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a member's record out and puts the present one in its place.
+    fn refresh_member(&mut self, no: MemberNo) {
+        let id = self.name(no);
+        if let Some(at) = self.by_id.remove(&id)
+            && self.members.get(at).is_some_and(|m| m.id == id)
+        {
+            self.members.remove(at);
+            self.by_id.values_mut().filter(|p| **p > at).for_each(|p| *p -= 1);
+        }
+        let ledger = self.ledger();
+        if let Some(rank) = ledger.rank(&self.now(), no) {
+            let at = self.members.partition_point(|m| {
+                let other = ledger.member_no(&m.id);
+                let other = other.and_then(|other| ledger.rank(&self.now(), other));
+                other.is_some_and(|other| ledger.ranks.compare(other, rank).is_lt())
+            });
+            if let Some(record) = self.make_member(no, Rank(0)) {
+                self.by_id.values_mut().filter(|p| **p >= at).for_each(|p| *p += 1);
+                self.by_id.insert(id, at);
+                self.members.insert(at, record);
+            }
+        }
+        for (place, member) in (0u32..).zip(&mut self.members) {
+            member.rank = Rank(place);
+        }
+    }
+
+    fn refresh_tickets_of(&mut self, member: MemberNo) {
+        let id = self.name(member);
+        let theirs: Vec<EntryId> =
+            self.tickets.iter().filter(|t| t.sponsor == id).map(|t| t.entry).collect();
+        let nodes: Vec<Node> = theirs.iter().filter_map(|t| self.graph.node(t)).collect();
+        nodes.into_iter().for_each(|node| self.refresh_ticket(node));
+    }
+
+    fn refresh_ticket(&mut self, node: Node) {
+        let ticket = self.ledger().tickets.by_node.get(&node);
+        let Some(record) = ticket.and_then(|t| self.make_ticket(node, t)) else { return };
+        let place = |t: &TicketRecord| self.graph.node(&t.entry).cmp(&Some(node));
+        match self.tickets.binary_search_by(place) {
+            Ok(at) => {
+                if let Some(slot) = self.tickets.get_mut(at) {
+                    *slot = record;
+                }
+            }
+            Err(at) => self.tickets.insert(at, record),
+        }
+    }
+
+    fn refresh_epoch(&mut self, node: Node) {
+        let Some(record) = self.make_epoch(node) else { return };
+        let place = |e: &EpochRecord| self.graph.node(&e.entry).cmp(&Some(node));
+        match self.epochs.binary_search_by(place) {
+            Ok(at) => {
+                if let Some(slot) = self.epochs.get_mut(at) {
+                    *slot = record;
+                }
+            }
+            Err(at) => self.epochs.insert(at, record),
+        }
+    }
+
+    /// What is short enough to be made anew each time.
+    fn fill_short_lists(&mut self) {
+        self.former = self.make_former();
         self.motions = self.make_motions();
         self.revocations = self.make_revocations();
         self.cuts = self.make_cuts();
-        self.hash = std::sync::OnceLock::new();
-    }
-
-    /// The records after entries that count came behind all others and changed nothing about them.
-    pub(super) fn refresh_records(&mut self, counted: &[Node]) {
-        if !counted.is_empty() {
-            self.fill_records();
-        }
+        self.hash = OnceLock::new();
     }
 
     fn name(&self, no: MemberNo) -> MemberId {
@@ -85,12 +204,9 @@ impl Roster {
     fn add_pending(&self, members: &mut Vec<MemberRecord>) {
         let (ledger, now) = (self.ledger(), self.now());
         let mut seen = BTreeSet::new();
-        for (node, admission) in &ledger.tickets.admissions {
+        for node in &self.pending {
+            let Some(admission) = ledger.tickets.admissions.get(node) else { continue };
             let entry = self.graph.id(*node);
-            let pending = matches!(
-                self.verdicts.get(&entry),
-                Some(Verdict::Unsupported(reason)) if reason.is_pending()
-            );
             let record = &admission.record;
             let id = record.member();
             let enrols = |d: &DeviceId, of: Option<MemberId>| {
@@ -105,7 +221,7 @@ impl Roster {
                 known.is_some_and(|m| m.devices.iter().any(|d| enrols(d, Some(id))))
                     || enrols(&record.device, None)
             };
-            if !pending || came_in() || !seen.insert(id) {
+            if came_in() || !seen.insert(id) {
                 continue;
             }
             members.push(MemberRecord {

@@ -1,5 +1,9 @@
+mod devices;
 mod laws;
+mod literal;
 mod oracle;
+mod powers;
 mod rules;
 mod scale;
+mod struggles;
 mod tickets;
