@@ -58,6 +58,18 @@ fn a_removed_member_reads_nothing_that_was_written_by_who_knew() {
     let before = eve.text(&["ask", "Who has the map?", "-m", "I had it before."], "id");
     until_equal(&[&ana, &ben, &eve]);
 
+    // Dan is there when he is removed, and hears of it.
+    let dan = Home::new(dir.path(), "dan");
+    dan.must_join(&ana.ticket("1"), &ana);
+    until_equal(&[&ana, &ben, &eve, &dan]);
+    ana.run(&["member", "remove", "dan", "--reason", "he moved away", "--yes"]);
+    until("Dan knows", || {
+        let out = dan.try_run(&["note", "Hello", "-m", "x"]);
+        out.status.code() == Some(6)
+            && String::from_utf8_lossy(&out.stderr).contains("removed from this community by ana: he moved away")
+    });
+    dan.stop();
+
     // Eve is out of reach when she is removed, and writes on.
     eve.stop();
     let late = eve.text(&["reply", &before, "-m", "Written without knowing."], "id");
@@ -75,7 +87,7 @@ fn a_removed_member_reads_nothing_that_was_written_by_who_knew() {
     assert_eq!(texts, ["I had it before."]);
     let log = ben.json(&["member", "log"]);
     let acts = log["acts"].as_array().unwrap();
-    let removal = acts.iter().find(|a| a["what"] == "removes").unwrap();
+    let removal = acts.iter().rfind(|a| a["what"] == "removes").unwrap();
     assert_eq!(removal["member"]["name"], "eve");
     assert_eq!(removal["by"]["name"], "ana");
     assert_eq!(removal["reason"], "she sold the laptop");

@@ -145,7 +145,33 @@ impl App {
     ///
     /// Refused, where it belongs to none (any more).
     pub fn me(&self) -> Result<MemberId, CliError> {
-        self.store.own_member()?.ok_or_else(|| StoreError::NotMember.into())
+        match self.store.own_member()? {
+            Some(me) => Ok(me),
+            None => Err(self.why_not_member()?),
+        }
+    }
+
+    /// Why this device is nobody's: it was removed, or nobody let it in yet.
+    fn why_not_member(&self) -> Result<CliError, CliError> {
+        let roster = self.store.roster()?;
+        let own = self.store.own_device();
+        let Some(former) = roster.former().find(|f| f.devices.iter().any(|d| d.device == own))
+        else {
+            return Ok(StoreError::NotMember.into());
+        };
+        let message = if former.author == former.id {
+            "you have left this community".to_owned()
+        } else {
+            let act = self.store.membership_log()?;
+            let act = act.into_iter().find(|a| a.entry == former.removed_by);
+            let by = self.people()?.shown(&former.author).to_plain();
+            match act.and_then(|a| a.reason) {
+                Some(reason) => format!("you were removed from this community by {by}: {reason}"),
+                None => format!("you were removed from this community by {by}"),
+            }
+        };
+        Ok(CliError::refused(message)
+            .hint("what you have stays readable; `lanai leave` puts it aside for a new beginning"))
     }
 
     /// Everybody's names.
@@ -197,7 +223,11 @@ impl App {
         context: &mut Context,
         entries: Vec<NewEntry>,
     ) -> Result<Vec<EntryId>, CliError> {
-        let ids = self.store.append(&self.author()?, (context.clock)(), &mut OsRandom, entries)?;
+        let written = self.store.append(&self.author()?, (context.clock)(), &mut OsRandom, entries);
+        let ids = match written {
+            Err(StoreError::NotMember) => return Err(self.why_not_member()?),
+            written => written?,
+        };
         self.written(context)?;
         Ok(ids)
     }

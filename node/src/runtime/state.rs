@@ -1,6 +1,6 @@
 //! The node's loop.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +38,8 @@ use crate::sync::Severity;
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// Requests for a sync that wait at the same time.
 const MAX_WAITERS: usize = 64;
+/// How long a device that was removed stays connected, so that it hears of it.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Devices of others on this network that are counted.
 const MAX_STRANGERS: usize = 1024;
 /// Nodes that are shown this device's enrolment at the same time.
@@ -106,6 +108,8 @@ pub struct Node {
     net: NetHandle,
     peers: Peers,
     members: HashSet<PeerId>,
+    /// Devices that are no member's any more, and until when they may stay to hear of it.
+    leaving: HashMap<PeerId, Instant>,
     sessions: Sessions,
     doors: Doors,
     news: mpsc::Sender<oneshot::Sender<()>>,
@@ -157,6 +161,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
         topic,
         net,
         members: HashSet::new(),
+        leaving: HashMap::new(),
         sessions: Sessions::default(),
         doors: Doors::default(),
         news,
@@ -490,6 +495,9 @@ impl Node {
             self.on_own_write().await?;
         }
         self.answer_waiters(Instant::now());
+        if self.leaving.values().any(|until| *until <= Instant::now()) {
+            self.roster_changed().await?;
+        }
         if self.top_up.is_due(Instant::now()) {
             let (store, identity) = (self.store.clone(), self.identity.clone());
             let sealed =
@@ -572,6 +580,16 @@ impl Node {
             // itself: the community's id is the hash of its founding.
             members.extend(book.iter().filter_map(|p| peer_id_of(p.device.as_bytes()).ok()));
         }
+        let now = Instant::now();
+        let mut leaving = HashMap::new();
+        for peer in self.members.difference(&members) {
+            let until = self.leaving.get(peer).copied().unwrap_or(now + FAREWELL);
+            if until > now {
+                leaving.insert(*peer, until);
+            }
+        }
+        members.extend(leaving.keys());
+        self.leaving = leaving;
         if members != self.members {
             self.strangers.retain(|p| !members.contains(p));
             self.members = members.clone();
