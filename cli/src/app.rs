@@ -152,7 +152,11 @@ impl App {
     }
 
     /// Why this device is nobody's: it was removed, or nobody let it in yet.
-    fn why_not_member(&self) -> Result<CliError, CliError> {
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn why_not_member(&self) -> Result<CliError, CliError> {
         let roster = self.store.roster()?;
         let own = self.store.own_device();
         let Some(former) = roster.former().find(|f| f.devices.iter().any(|d| d.device == own))

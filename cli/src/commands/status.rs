@@ -306,7 +306,7 @@ fn text(
                 .plain(format!(", {role}"))
                 .with(Style::Dim, format!("  {}", me.short()))
         }
-        _ => Text::styled(Style::Warn, "this device belongs to no member here (yet)"),
+        _ => Text::styled(Style::Warn, app.why_not_member()?.message),
     };
     fact(context, "you", you)?;
     let members = u64::try_from(shape.members).unwrap_or(u64::MAX);

@@ -244,7 +244,17 @@ impl Roster {
 
     fn make_former(&self) -> Vec<FormerMember> {
         let (ledger, now) = (self.ledger(), self.now());
-        let gone = ledger.members().filter_map(|(no, m)| {
+        let removed: BTreeSet<MemberNo> = self
+            .resolver
+            .revocations
+            .iter()
+            .filter_map(|n| match ledger.takes(*n) {
+                Some(Taken::Member(no)) => Some(no),
+                _ => None,
+            })
+            .collect();
+        let gone = removed.into_iter().filter_map(|no| {
+            let m = ledger.member(no);
             let removal = m.removals.iter().rev().find(|r| now.has(**r))?;
             if ledger.role(&now, no).is_some() {
                 return None;
