@@ -1,6 +1,9 @@
+mod exhaustive;
 mod laws;
 mod literal;
 mod oracle;
+mod play;
+mod random;
 mod rules;
 mod scale;
 mod struggles;
