@@ -3,51 +3,111 @@
 //!
 //! # Rules
 //!
-//! Each is kept by the code named with it. The numbers up to 15 are those of the protocol's roster
-//! rules.
+//! Each is kept by the code named with it. The numbers are those of the protocol's roster rules.
 //!
-//! 1. **Genesis** holds the founders' join records in the order of their seniority, the quorum, the
-//!    invite policy and the rules version. Its id is the community's id; it is written by a founder,
-//!    names nobody twice, and every record is good, or there is no community (`resolve::judge`).
-//! 2. **Whole entries.** An entry is judged once all its ancestors (heads and refs) are here; until
-//!    then it waits, and says what for. The same place in a log twice is two concurrent entries
+//! 1. **Genesis** holds the founders' join records in the order of their seniority, the recovery
+//!    key, the quorum, the invite policy and the rules version. Its id is the community's id; it is
+//!    written by a founder, names nobody twice, and every record is good, or there is no community
+//!    (`judge::judge_genesis`).
+//! 2. **Whole entries.** Ancestry is heads and refs, not `prev`. past(e) is all ancestors of e,
+//!    without e; depth is 0 for the genesis, otherwise one more than the deepest parent. An entry
+//!    is judged once all its ancestors are here; until then it waits, and says what for. The same
+//!    place in a log twice is two concurrent entries (e ∥ f: neither is in the other's past)
 //!    (`graph::build`).
 //! 3. **Join records** are made and signed by the newcomer, with device and ticket. The member's id
 //!    is the record's hash: two admissions of one record make one member. A device belongs to one
-//!    member: of several records with one device the smallest (depth, id) enrols it
-//!    (`tickets::judge_admission`).
-//! 4. **Rank** is that of the supported grant of one's present role: founder i has `[i]`, others
-//!    the sponsor's rank and then the (depth, id) of the grant; several: the smallest (`rank`).
-//! 5. **Authority** is judged in the view of the entry's own past: inviting by policy, roles granted
-//!    up to one's own, the present role being the greatest granted (`resolve::judge`,
-//!    `standing::Ledger::role`).
-//! 8. **Resolve**: the whole entries in (depth, id) order; supported is what the rules hold for,
-//!    *using supported ancestors only* (`resolve::resolve`). Rules 6, 7, 9, 10, 12 and 13 (motions,
-//!    revocations, cuts, further devices) are not in use in this version: such entries are kept,
-//!    relayed and reported as unknown.
-//! 11. **Entries of other classes** count when their device is enrolled by a supported entry in their
-//!     roster past, and with the role held there ([`Roster::standing_in`]). A head that itself does
-//!     not count still passes its past on: its author saw those ancestors, whatever became of it.
-//! 14. **Tickets** have a key, a role, uses and a sponsor. Any member may write an admission. It
-//!     counts when the ticket counts and, in its view, is not closed and its sponsor could still
-//!     issue it. Uses count distinct records; too many: the smallest (depth, id) get in and the
+//!    member: what would enrol a device that an entry before it in (depth, id) order enrols for
+//!    somebody else does not count (`standing::Ledger::is_taken`).
+//! 4. **Rank** is the order of seniority, a list: founder i has `[i]`; a grant of a role has its
+//!    sponsor's rank in its own past and then its (depth, id). Sponsor: of an admission whoever
+//!    issued the ticket, of an enacted grant the mover (who enacts, if the mover is gone),
+//!    otherwise the author. A prefix is senior, otherwise lists compare element by element. A
+//!    member has the smallest rank of the grants that are in force and give the present role
+//!    (`rank`).
+//! 5. **Authority** is judged in the view of the entry's own past; the author's device must stand
+//!    there. Inviting by policy; roles granted to members, up to one's own, or any with a good
+//!    recovery signature. Anyone may leave or step down, and revoke own devices that are not senior
+//!    to the one used. A steward may remove, demote and revoke the devices of whoever is no steward
+//!    there; between stewards seniority decides. With a good signature of the recovery key over the
+//!    heads and the body without it, any member may. A signature that is not good is as none
+//!    (`judge`).
+//! 6. **Motions** are opened by any member and endorsed by stewards. An enact, by any member, lists
+//!    endorsements (the motion itself is its author's). Those count that are in its view, by
+//!    distinct members who are stewards there, the subject (for a device: its owner) left out. It
+//!    takes max(1, ⌈n · quorum⌉) of them, n being the stewards in its view without the subject. It
+//!    does what the motion proposes, whoever wrote it (`motions`).
+//! 7. **Strength of revocations** (removals and enacts that take away, and vouchings): a recovery
+//!    signature first, then enacts, more endorsements first, then the author's rank in the
+//!    revocation's own past, most senior first. With a device that a vouching brought, or that such
+//!    a device added, nobody acts with more seniority than the vouching had. Ties: smaller depth,
+//!    then smaller id (`resolve::Resolver::is_stronger`).
+//! 8. **Resolve.** e is *sound* if the rules hold for it in S(past(e)). K(X): of the sound
+//!    revocations of X, strongest first, each that no kept one strikes and for which the rules hold
+//!    in Sift(X, K ∪ H) ∩ past(r), where K are the stronger ones that were kept and H are the
+//!    weaker ones of K(past(r)) that none of K strikes. S(X) = Sift(X, K(X)) are the *supported*
+//!    entries. Sift(X, K): the sound entries of X in (depth, id) order; a revocation is in if it is
+//!    in K; another entry unless one of K strikes it, if the rules hold for it in what is in so far
+//!    of its past. Uses of tickets (rule 14) and owners of devices (rule 3) are counted over all
+//!    that is in so far. k *strikes* e if k ∥ e and k removes e's author, or revokes the device it
+//!    was written with, or leaves the author less than the role that it took: the granted role for
+//!    a grant; what rule 14 says for a ticket; steward for endorse, accept, restore, readmit,
+//!    vouching, removing others and closing another's ticket; otherwise member. An admission is
+//!    also struck by what removes its ticket's sponsor or leaves the sponsor less than issuing
+//!    took. An enact is not struck by way of its author, and neither the genesis nor what carries a
+//!    good recovery signature is ever struck (`resolve`).
+//! 9. **In force.** In a view, a grant gives its role unless the view holds a removal of the member
+//!    that is not in the grant's past, and at most the role to which such a demotion leads. An
+//!    enrolment holds unless the view has, outside its past, a removal or a vouching of the member
+//!    or a revocation of the device. A device *stands* if an enrolment of it is in force and its
+//!    member has a role, which is the greatest one. So removal wins against an admission at the
+//!    same time. An admission that was struck leaves its newcomer *pending*: a steward's `restore`
+//!    brings the newcomer in, with role and device of the admission, and takes no use of the ticket
+//!    (`standing::Ledger`).
+//! 10. **Cuts.** A kept revocation names heads of the subject's logs. They are widened by the
+//!     `seen` of supported checkpoints of leads and stewards, other than the subject, that do not
+//!     descend from it, and by supported `accept` entries of stewards that name it. Entries of
+//!     other classes whose roster past does not hold the revocation count as ever if they are one
+//!     of the heads or an ancestor by `prev`; the others with the role that is left: none, after a
+//!     removal or for a revoked device; the lower role after a demotion ([`Roster::cuts`]).
+//! 11. **Entries of other classes** count when their device stands by supported entries in their
+//!     roster past, with the role held there, and inside the cuts ([`Roster::standing_in`]). A head
+//!     that itself does not count still passes its past on: its author saw those ancestors,
+//!     whatever became of it.
+//! 12. **Re-admission**, by a steward, names a sound removal of the member (one that need not have
+//!     been kept) and brings the record of a device; the role is member (`judge::judge_readmit`).
+//! 13. **Devices.** A member's devices rank by seniority: first the one on paper, to which the join
+//!     record's nonce commits, then by the smallest enrolment in force. A device of the member adds
+//!     another (at most 32 in force); its record is its own statement. A steward who could remove a
+//!     member, and is not that member, may *vouch*: the device brought replaces all others, and
+//!     every role above member is gone (`judge::judge_device`).
+//! 14. **Tickets** have a key, a role, uses and a sponsor; issuing takes the role of the invite
+//!     policy and at least the role granted. Any member may write an admission. It counts when the
+//!     ticket counts and, in its view, is not closed and its sponsor could still issue it. Uses
+//!     count distinct records of admissions; too many: the smallest (depth, id) get in and the
 //!     others are *pending*. Expiry needs a clock and is judged by the admitting node alone
 //!     ([`Roster::may_admit`]). A ticket is closed by its sponsor or a steward (`tickets`).
 //! 15. Somebody whose admission the other side lacks pushes the entries that enrol it and is then
 //!     judged again: nothing here knows who sent an entry.
-//! 16. **Epochs and seals** are written by effective members; an epoch follows only epochs of its
-//!     past, a seal entry names its epoch in `refs[0]`. Whether a seal opens, only its device can
-//!     tell, so all seals for a device are kept, in (depth, id) order (`epochs`).
-//! 17. **Checkpoints** by members count and do nothing but join heads.
+//! 16. **Epochs and seals** are written by members; an epoch follows only epochs of its past, a
+//!     seal entry names its epoch in `refs[0]`. Whether a seal opens, only its device can tell, so
+//!     all seals for a device are kept, in (depth, id) order (`epochs`).
+//! 17. **Checkpoints** by members count. They join heads, and widen cuts (rule 10).
 //!
 //! Only the first refs have a meaning for a kind; further ones are ancestry.
 //!
 //! # What it costs
 //!
-//! [`Roster::fold`] starts from nothing: O(n log n), some 10 microseconds an entry when the join
-//! records were checked before ([`RosterEntry`] remembers), and a few signature checks more for each
-//! admission that was not. A question about a view costs one bit
-//! for each head and each concurrent grant of the member asked about; nothing needs a cache.
+//! [`Roster::fold`] starts from nothing: some 10 microseconds an entry when the join records were
+//! checked before ([`RosterEntry`] remembers), a few signature checks more for each admission that was
+//! not, and one walk over all entries for each combination of conflicts that somebody's past held
+//! (`resolve`). [`Roster::grow`] adds what comes behind all others to a fold, which is what a node does all day. A
+//! question about a view costs a few bits for each grant to the member asked about; nothing needs a cache.
+//!
+//! # What it cannot do
+//!
+//! Nobody can tell an act that was written late from one that was written in time and came late. So
+//! a former quorum with old heads can still enact; who holds the recovery key can do anything; and what a removed
+//! member wrote before the removal reached them is struck, honest or not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -55,7 +115,6 @@ use std::sync::{Arc, OnceLock};
 use crate::entry::Class;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
 use crate::payload::{Body, InvitePolicy, SignedJoinRecord};
-
 
 mod effects;
 mod entry;
@@ -357,7 +416,11 @@ impl Roster {
     fn standing_at(&self, view: &View<'_>, device: &DeviceId) -> Option<Standing> {
         let seen = self.ledger().seen(view, device)?;
         let enrolled_by = self.graph.id(seen.enrolled_by);
-        Some(Standing { member: self.ledger().member(seen.member).id, role: seen.role, enrolled_by })
+        Some(Standing {
+            member: self.ledger().member(seen.member).id,
+            role: seen.role,
+            enrolled_by,
+        })
     }
 
     fn view(&self, heads: &[EntryId]) -> View<'_> {

@@ -55,22 +55,27 @@ impl RosterState {
         &self.roster
     }
 
-    /// Whether entries of `device` belong to the reconciled set: an admission of it is valid in its
-    /// own past. One that came too late for its ticket leaves a *pending* member, whose entries are
-    /// kept and exchanged, and count for nothing until a steward says so.
+    /// Whether entries of `device` belong to the reconciled set: what enrols it is valid in its own
+    /// past, which never changes. An admission that came too late for its ticket, or whose author was removed
+    /// meanwhile, leaves a *pending* member, whose entries are kept and exchanged, and count for
+    /// nothing until a steward says so.
     pub(super) fn is_enrolled(&self, device: &DeviceId) -> bool {
         self.enrolled.contains(device)
     }
 
-    /// This state with more entries, folded anew.
-    pub(super) fn with(
-        &self,
-        community: CommunityId,
-        more: impl IntoIterator<Item = RosterEntry>,
-    ) -> RosterState {
-        let mut entries = self.entries.clone();
-        entries.extend(more);
-        RosterState::of(community, entries, self.version, self.marked.clone())
+    /// This state with more entries. Those that come behind all others are judged alone.
+    pub(super) fn with(&self, more: impl IntoIterator<Item = RosterEntry>) -> RosterState {
+        let more: Vec<RosterEntry> = more.into_iter().collect();
+        let mut state = self.clone();
+        state.roster.grow(&more);
+        // Entries that waited may have come to be judged only now.
+        let all = !self.roster.missing().is_empty();
+        state.entries.extend(more);
+        let fresh = if all { 0 } else { self.entries.len() };
+        for entry in state.entries.iter().skip(fresh) {
+            state.enrolled.extend(enrolled_by(&state.roster, entry));
+        }
+        state
     }
 
     /// This state without some entries, folded anew.
@@ -86,27 +91,7 @@ impl RosterState {
         marked: HashSet<EntryId>,
     ) -> RosterState {
         let roster = Roster::fold(community, &entries);
-        let mut enrolled = HashSet::new();
-        for entry in &entries {
-            let belongs = match roster.verdict(&entry.id) {
-                Some(Verdict::Counts) => true,
-                Some(Verdict::Unsupported(reason)) => reason.is_pending(),
-                Some(Verdict::Waiting { .. }) | None => false,
-            };
-            if !belongs {
-                continue;
-            }
-            match &entry.body {
-                Body::Genesis(genesis) => {
-                    let records = genesis.founder_records().unwrap_or_default();
-                    enrolled.extend(records.iter().map(|r| r.record.device));
-                }
-                Body::Admit(admit) => {
-                    enrolled.extend(admit.signed_record().map(|r| r.record.device));
-                }
-                _ => {}
-            }
-        }
+        let enrolled = entries.iter().flat_map(|e| enrolled_by(&roster, e)).collect();
         RosterState { version, entries, roster, enrolled, marked }
     }
 
@@ -117,6 +102,27 @@ impl RosterState {
         let new: Vec<EntryId> = good.filter(|id| !self.marked.contains(id)).collect();
         self.marked.extend(&new);
         new
+    }
+}
+
+/// The devices that an entry enrols, if it is valid in its own past or leaves a pending newcomer.
+fn enrolled_by(roster: &Roster, entry: &RosterEntry) -> Vec<DeviceId> {
+    let is_pending = || {
+        let verdict = roster.verdict(&entry.id);
+        matches!(verdict, Some(Verdict::Unsupported(reason)) if reason.is_pending())
+    };
+    if !roster.is_sound(&entry.id) && !is_pending() {
+        return Vec::new();
+    }
+    match &entry.body {
+        Body::Genesis(genesis) => {
+            let records = genesis.founder_records().unwrap_or_default();
+            records.iter().map(|r| r.record.device).collect()
+        }
+        Body::Admit(admit) => admit.signed_record().iter().map(|r| r.record.device).collect(),
+        Body::AddDevice(add) => add.signed_record().iter().map(|r| r.statement.device).collect(),
+        Body::Readmit(back) => back.signed_record().iter().map(|r| r.statement.device).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -159,7 +165,7 @@ impl RosterCache {
     ) -> Result<RosterState, StoreError> {
         let same = cached.version.generation == version.generation
             && cached.version.newest <= version.newest;
-        let mut entries = if same { cached.entries.clone() } else { Vec::new() };
+        let mut entries = Vec::new();
         let mut marked = if same { cached.marked.clone() } else { HashSet::new() };
         let after = if same { cached.version.newest } else { 0 };
         let mut statement = conn.prepare_cached(&format!(
@@ -178,6 +184,10 @@ impl RosterCache {
             } else {
                 entries.push(entry);
             }
+        }
+        if same && !cached.entries.is_empty() {
+            let state = cached.with(entries);
+            return Ok(RosterState { version, marked, ..state });
         }
         Ok(RosterState::of(self.community, entries, version, marked))
     }

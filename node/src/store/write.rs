@@ -530,7 +530,7 @@ impl Ctx<'_> {
     /// Adds roster entries to the fold. They must be inserted in the same transaction.
     pub(super) fn grow_roster(&mut self, entries: Vec<RosterEntry>) {
         if !entries.is_empty() {
-            self.roster = Arc::new(self.roster.with(self.community, entries));
+            self.roster = Arc::new(self.roster.with(entries));
             self.roster_changed = true;
         }
     }

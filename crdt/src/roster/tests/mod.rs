@@ -1,8 +1,10 @@
+mod devices;
 mod exhaustive;
 mod laws;
 mod literal;
 mod oracle;
 mod play;
+mod powers;
 mod random;
 mod rules;
 mod scale;

@@ -44,7 +44,10 @@ mod rule_1_genesis {
         let r = w.fold();
         assert!(r.is_founded() && !r.needs_upgrade());
         assert_eq!((r.invite_policy(), r.rules_version()), (InvitePolicy::Leads, 1));
-        assert_eq!((r.quorum(), r.recovery_key()), (Some((2, 3)), Some(*DeviceSecret::from_bytes(&RECOVERY).device().as_bytes())));
+        assert_eq!(
+            (r.quorum(), r.recovery_key()),
+            (Some((2, 3)), Some(*DeviceSecret::from_bytes(&RECOVERY).device().as_bytes()))
+        );
         assert_eq!(r.frontier(), [w.genesis]);
         for (n, m) in r.members().enumerate() {
             let p = person(n as u16);

@@ -65,10 +65,8 @@ fn members_ever(w: &World, founders: u16) -> Vec<MemberId> {
 
 /// Most acts are by devices that stand in the view of their heads, or little would count.
 fn author(w: &World, now: &Roster, heads: &[EntryId], step: &Step) -> Person {
-    let stand: Vec<Person> = (0..PEOPLE)
-        .map(person)
-        .filter(|p| now.standing_in(heads, &p.device).is_some())
-        .collect();
+    let stand: Vec<Person> =
+        (0..PEOPLE).map(person).filter(|p| now.standing_in(heads, &p.device).is_some()).collect();
     if stand.is_empty() || step.stranger < 8 {
         return person(step.n % PEOPLE);
     }
@@ -134,7 +132,8 @@ pub(super) fn history(
                 17..=18 => {
                     let motions = entries_of(&w, |b| matches!(b, Body::Motion(_)));
                     if let Some(motion) = motions.last() {
-                        let named = entries_of(&w, |b| matches!(b, Body::Endorse | Body::Motion(_)));
+                        let named =
+                            entries_of(&w, |b| matches!(b, Body::Endorse | Body::Motion(_)));
                         w.enact(&by, &heads, *motion, &named);
                     }
                 }
@@ -246,7 +245,10 @@ fn struggles_are_struggles() {
         }
     }
     println!("{seen:?}");
-    for what in ["kept", "struck", "fell", "former", "enacted", "pending", "cut", "readmit", "restore", "device"] {
+    for what in [
+        "kept", "struck", "fell", "former", "enacted", "pending", "cut", "readmit", "restore",
+        "device",
+    ] {
         assert!(seen.get(what).is_some_and(|n| *n > 0), "no {what} in {seen:?}");
     }
 }
