@@ -8,5 +8,6 @@ mod powers;
 mod random;
 mod rules;
 mod scale;
+mod stories;
 mod struggles;
 mod tickets;

@@ -14,7 +14,6 @@ pub(super) enum Act {
     Remove(u16),
     Demote(u16, Role),
     Grant(u16, Role),
-    Ticket,
     Admit(u16),
     MoveToRemove(u16),
     MoveToGrant(u16),
@@ -90,14 +89,15 @@ impl Stage {
             Act::Remove(n) => maker.remove(by, heads, of_member(of(n))),
             Act::Demote(n, to) => maker.remove(by, heads, of_role(of(n), to)),
             Act::Grant(n, role) => maker.grant(by, heads, of(n), role),
-            Act::Ticket => maker.ticket(by, heads, 500, 1),
             Act::Admit(n) => {
                 let (ticket, number) = self.tickets[self.tickets.len() - 1];
                 maker.admit(by, heads, number, ticket, &person(n))
             }
-            Act::MoveToRemove(n) => {
-                maker.move_to(by, heads, Proposal::Remove(Subject::Member((*of(n).as_bytes()).into())))
-            }
+            Act::MoveToRemove(n) => maker.move_to(
+                by,
+                heads,
+                Proposal::Remove(Subject::Member((*of(n).as_bytes()).into())),
+            ),
             Act::MoveToGrant(n) => {
                 maker.move_to(by, heads, Proposal::Grant(grant_body(of(n), Role::Steward)))
             }
@@ -128,7 +128,11 @@ impl Stage {
 }
 
 /// Everything in which the fold and the oracle differ, in words; empty: they agree.
-pub(super) fn differences(r: &Roster, community: CommunityId, entries: &[RosterEntry]) -> Vec<String> {
+pub(super) fn differences(
+    r: &Roster,
+    community: CommunityId,
+    entries: &[RosterEntry],
+) -> Vec<String> {
     let o = Oracle::new(community, entries);
     let mut out = Vec::new();
     let mut devices: BTreeSet<DeviceId> = BTreeSet::new();

@@ -113,7 +113,7 @@ fn history() -> impl Strategy<Value = (World, usize)> {
 }
 
 fn cases() -> u32 {
-    std::env::var("LANAI_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(24)
+    std::env::var("LANAI_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
 }
 
 proptest! {

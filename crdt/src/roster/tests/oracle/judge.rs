@@ -1,6 +1,7 @@
 //! The rules by kind.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Effect, Found, Oracle, Out, Past};
 use crate::id::{EntryId, MemberId};
@@ -14,14 +15,17 @@ fn only_if(holds: bool) -> Result<(), Out> {
     if holds { Ok(()) } else { Err(Out::Not) }
 }
 
+/// Checks a signature over `what` once in a thread.
+fn once(what: Vec<u8>, check: impl FnOnce() -> bool) -> bool {
+    thread_local! {
+        static CHECKED: RefCell<BTreeMap<Vec<u8>, bool>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    CHECKED.with_borrow_mut(|known| *known.entry(what).or_insert_with(check))
+}
+
 impl Oracle<'_> {
     /// Whether the rules hold for `e` in `view`; `so_far` is what is in before it, in its past or not.
-    pub(super) fn judge(
-        &self,
-        e: &RosterEntry,
-        view: &Past,
-        so_far: &Past,
-    ) -> Result<Found, Out> {
+    pub(super) fn judge(&self, e: &RosterEntry, view: &Past, so_far: &Past) -> Result<Found, Out> {
         if let Body::Genesis(g) = &e.body {
             // Founding is tested elsewhere; here the genesis is good.
             let founder = g.founder_records().unwrap().remove(0).record;
@@ -73,7 +77,8 @@ impl Oracle<'_> {
                 let Body::Ticket(ticket) = &self.entries[&t].body else { return Err(Out::Not) };
                 let r = a.signed_record().map_err(|_| Out::Not)?;
                 only_if(r.record.ticket == t && r.record.community == self.community)?;
-                only_if(r.check_newcomer(&ticket.key).is_ok())?;
+                let signed = [&r.encode()[..], &ticket.key[..]].concat();
+                only_if(once(signed, || r.check_newcomer(&ticket.key).is_ok()))?;
                 only_if(SealingPublic::checked(&r.record.sealing).is_ok())?;
                 only_if(!view.iter().any(|c| {
                     self.entries[c].body == Body::TicketClose
@@ -164,9 +169,8 @@ impl Oracle<'_> {
             }
             Body::Epoch(epoch) => {
                 only_if(epoch.parents.iter().all(|p| {
-                    view.iter().any(
-                        |id| matches!(&self.entries[id].body, Body::Epoch(of) if of.id == *p),
-                    )
+                    view.iter()
+                        .any(|id| matches!(&self.entries[id].body, Body::Epoch(of) if of.id == *p))
                 }))?;
             }
             Body::Seal(seal) => {
@@ -231,7 +235,8 @@ impl Oracle<'_> {
 
     fn device_record_is_good(&self, signed: &SignedDevice, so_far: &Past) -> Result<(), Out> {
         let s = &signed.statement;
-        only_if(s.community == self.community && signed.check().is_ok())?;
+        only_if(s.community == self.community)?;
+        only_if(once(signed.encode(), || signed.check().is_ok()))?;
         only_if(SealingPublic::checked(&s.sealing).is_ok())?;
         self.device_is_free(so_far, s.member, &s.device)
     }

@@ -142,9 +142,7 @@ impl<'a> Oracle<'a> {
             let waits = match self.sound(id) {
                 Err(out) => out == Out::UsedUp,
                 Ok(_) if now.supported.contains(id) => false,
-                Ok(_) => {
-                    now.used_up.contains(id) || now.kept.iter().any(|k| self.strikes(k, id))
-                }
+                Ok(_) => now.used_up.contains(id) || now.kept.iter().any(|k| self.strikes(k, id)),
             };
             let record = a.signed_record().unwrap().record;
             let enrolled = self
