@@ -20,6 +20,7 @@ struct Search<'a> {
     most: usize,
     /// Of 256 branches past the first entry, how many are followed.
     share: u16,
+    met: u64,
     cases: u64,
     counted: u64,
 }
@@ -100,11 +101,16 @@ impl Search<'_> {
                 ids.push(self.stage.tip);
             }
             for (who, act) in acts {
+                self.met += 1;
+                // Signing costs more than all else, so a branch is passed over before it is made.
+                let met = blake3::hash(&self.met.to_be_bytes());
+                if !nodes.is_empty() && u16::from(met.as_bytes()[0]) >= self.share {
+                    continue;
+                }
                 let mut maker = self.maker.clone();
                 let entry = self.stage.entry(&mut maker, who, &ids, &entries, act);
                 let after = nodes.last().is_none_or(|l| (l.1, l.0.id) < (depth, entry.id));
-                let taken = nodes.is_empty() || u16::from(entry.id.as_bytes()[31]) < self.share;
-                if after && taken {
+                if after {
                     nodes.push((entry, depth, past.clone(), (who, act)));
                     self.check(nodes);
                     self.go(nodes);
@@ -134,7 +140,7 @@ fn search(name: &str, stage: &Stage, wide: bool, most: usize, share: u16) {
     let mut maker = stage.world.clone();
     maker.entries.clear();
     let share = if all { 256 } else { share };
-    let mut s = Search { stage, maker, wide, most, share, cases: 0, counted: 0 };
+    let mut s = Search { stage, maker, wide, most, share, met: 0, cases: 0, counted: 0 };
     s.go(&mut Vec::new());
     println!("{name}: {} histories, of which {} count whole", s.cases, s.counted);
     assert!(s.counted > 0 && s.counted < s.cases);
@@ -158,6 +164,6 @@ fn four_entries_of_the_acts_that_take_and_give_power() {
 #[test]
 fn three_entries_of_every_act() {
     for (name, stage) in stages() {
-        search(name, &stage, true, 3, 6);
+        search(name, &stage, true, 3, 5);
     }
 }
