@@ -128,15 +128,18 @@ impl Oracle<'_> {
         for id in view {
             let e = self.entries[id];
             match &e.body {
-                Body::Genesis(g) => {
-                    if g.founder_records().unwrap().iter().any(|r| r.record.member() == *member) {
-                        grants.push((*id, Role::Steward));
-                    }
+                Body::Genesis(g)
+                    if g.founder_records()
+                        .unwrap()
+                        .iter()
+                        .any(|r| r.record.member() == *member) =>
+                {
+                    grants.push((*id, Role::Steward));
                 }
-                Body::Admit(_) | Body::Restore => {
-                    if self.join_record(id).unwrap().member() == *member {
-                        grants.push((*id, self.ticket_role(id).unwrap()));
-                    }
+                Body::Admit(_) | Body::Restore
+                    if self.join_record(id).unwrap().member() == *member =>
+                {
+                    grants.push((*id, self.ticket_role(id).unwrap()));
                 }
                 Body::Role(g) if *g.member == *member.as_bytes() => grants.push((*id, g.role)),
                 Body::Enact(_) => {
@@ -147,10 +150,8 @@ impl Oracle<'_> {
                         grants.push((*id, g.role));
                     }
                 }
-                Body::Readmit(a) => {
-                    if a.signed_record().unwrap().statement.member == *member {
-                        grants.push((*id, Role::Member));
-                    }
+                Body::Readmit(a) if a.signed_record().unwrap().statement.member == *member => {
+                    grants.push((*id, Role::Member));
                 }
                 _ => {}
             }
