@@ -1,9 +1,13 @@
 mod devices;
+mod exhaustive;
 mod laws;
 mod literal;
 mod oracle;
+mod play;
 mod powers;
+mod random;
 mod rules;
 mod scale;
+mod stories;
 mod struggles;
 mod tickets;
