@@ -37,11 +37,12 @@ impl Epochs {
     }
 }
 
-/// An epoch follows epochs that its author could know.
+/// An epoch follows epochs that its author could know, struck ones too: what was written under the
+/// key of somebody who was removed meanwhile is to be read by those who come later.
 pub(super) fn judge_epoch(ledger: &Ledger, view: &View<'_>, epoch: &Epoch) -> Result<(), Reason> {
     let known = |id: &EpochId| {
         let nodes = ledger.epochs.by_id.get(id);
-        nodes.is_some_and(|nodes| nodes.iter().any(|n| view.has(*n)))
+        nodes.is_some_and(|nodes| nodes.iter().any(|n| view.saw(*n)))
     };
     if epoch.parents.iter().all(|p| known(&EpochId::new(**p))) {
         Ok(())

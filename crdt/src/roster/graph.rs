@@ -362,12 +362,16 @@ impl<'g> View<'g> {
     }
 
     pub(super) fn has(&self, node: Node) -> bool {
-        let there = match &self.base {
+        self.saw(node) && !self.out.has(node)
+    }
+
+    /// Whether `node` is here, supported or not: whoever looks from here knew it.
+    pub(super) fn saw(&self, node: Node) -> bool {
+        match &self.base {
             Base::Now => true,
             Base::Past(past) => past.has(node),
             Base::Heads(heads) => heads.iter().any(|h| *h == node || self.graph.before(node, *h)),
-        };
-        there && !self.out.has(node)
+        }
     }
 
     /// Whether `node` is here and does not lie in the past of `of`, nor is it: what takes away

@@ -304,14 +304,27 @@ impl Roster {
     }
 
     fn make_epoch(&self, node: Node) -> Option<EpochRecord> {
-        let (now, state) = (self.now(), self.ledger().epochs.by_node.get(&node)?);
+        let now = self.now();
+        if now.has(node) { self.epoch_of(node, |n| now.has(n)) } else { None }
+    }
+
+    /// Epochs that do not count, or have seals that do not, though each was allowed to its author:
+    /// whoever made them was removed meanwhile. Honest entries may be sealed under their keys. With
+    /// all those seals.
+    pub fn struck_epochs(&self) -> Vec<EpochRecord> {
+        let now = self.now();
+        let struck = self.ledger().epochs.by_node.iter().filter(|(node, state)| {
+            !now.has(**node) || state.seals.iter().any(|seal| !now.has(*seal))
+        });
+        struck.filter_map(|(node, _)| self.epoch_of(*node, |_| true)).collect()
+    }
+
+    fn epoch_of(&self, node: Node, takes: impl Fn(Node) -> bool) -> Option<EpochRecord> {
+        let state = self.ledger().epochs.by_node.get(&node)?;
         let entry = self.entries.get(node.0 as usize)?;
         let Body::Epoch(epoch) = &entry.body else { return None };
-        if !now.has(node) {
-            return None;
-        }
         let mut sealed_to: BTreeMap<DeviceId, Vec<SealedKey>> = BTreeMap::new();
-        for at in state.seals.iter().filter(|n| now.has(**n)) {
+        for at in state.seals.iter().filter(|n| takes(**n)) {
             let Some(entry) = self.entries.get(at.0 as usize) else { continue };
             let Body::Seal(seal) = &entry.body else { continue };
             let (by, entry) = (entry.header.log.device, entry.id);

@@ -294,9 +294,9 @@ impl Ctx<'_> {
     ) -> Result<Minted, StoreError> {
         let state = self.roster.clone();
         let key = EpochKey::generate(rng);
-        let epoch = new_epoch(state.roster(), self.keys()?, &key, rng)?;
-        let mut entries =
-            vec![self.append_roster(author, tip, &Body::Epoch(epoch), vec![], rng)?];
+        let (epoch, struck) = new_epoch(state.roster(), self.keys()?, &key, rng)?;
+        let body = Body::Epoch(epoch);
+        let mut entries = vec![self.append_roster(author, tip, &body, struck, rng)?];
         let epoch = tip.prev;
         self.add_key(&key)?;
         for NewEntry { body, .. } in seal_bodies(epoch, &key, &effective(state.roster()), rng)? {

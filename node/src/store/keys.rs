@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::{DeviceId, EntryId, EpochId, EpochRef};
 use lanai_crdt::limits::MAX_EPOCH_PARENTS;
 use lanai_crdt::payload::{Body, DeviceSeal, Epoch, Seal};
@@ -79,16 +80,28 @@ fn heads(roster: &Roster) -> impl Iterator<Item = &EpochRecord> {
     roster.epochs().filter(move |e| !followed.contains(&e.id))
 }
 
-/// The body of an epoch that follows the heads that can be opened here. The one with most recipients
-/// comes first, should there be more than an epoch may follow.
+/// Epochs whose makers were removed meanwhile, whose keys are held here and that nothing that counts
+/// leads back to: whoever comes in later could not read what was written under them.
+fn orphans(roster: &Roster, keys: &Keyring) -> Vec<EpochRecord> {
+    let led_to: BTreeSet<EpochId> =
+        roster.epochs().flat_map(|e| e.parents.iter().copied().chain([e.id])).collect();
+    let mut orphans = roster.struck_epochs();
+    orphans.retain(|e| !led_to.contains(&e.id) && keys.exact(&e.id).is_some());
+    orphans
+}
+
+/// The body of an epoch that follows the heads and orphans that can be opened here, and the entries
+/// of those orphans. What has most recipients comes first, should there be more than an epoch may
+/// follow.
 pub(super) fn new_epoch(
     roster: &Roster,
     keys: &Keyring,
     key: &EpochKey,
     rng: &mut impl CryptoRng,
-) -> Result<Epoch, StoreError> {
+) -> Result<(Epoch, Vec<EntryId>), StoreError> {
+    let orphans = orphans(roster, keys);
     let mut parents: Vec<(&EpochRecord, &EpochKey)> =
-        heads(roster).filter_map(|e| Some((e, keys.exact(&e.id)?))).collect();
+        heads(roster).chain(&orphans).filter_map(|e| Some((e, keys.exact(&e.id)?))).collect();
     // Who can open none is waiting for a seal; an epoch without the history would lose it for all.
     if parents.is_empty() {
         return Err(StoreError::NoEpochKey);
@@ -101,11 +114,14 @@ pub(super) fn new_epoch(
     let mut nonce = [0; NONCE_BYTES];
     rng.fill_bytes(&mut nonce);
     let id = key.id();
-    Ok(Epoch {
+    let epoch = Epoch {
         id: (*id.as_bytes()).into(),
         parents: parents.iter().map(|(e, _)| (*e.id.as_bytes()).into()).collect(),
         links: wrap_under(key, nonce, id.as_bytes(), &links)?.into(),
-    })
+    };
+    // They count for nothing, so no roster head has them in its past.
+    let struck = |e: &&EpochRecord| orphans.iter().any(|o| o.entry == e.entry);
+    Ok((epoch, parents.iter().map(|(e, _)| *e).filter(struck).map(|e| e.entry).collect()))
 }
 
 /// What [`Store::open_seals`] found.
@@ -148,7 +164,9 @@ impl Ctx<'_> {
         let state = self.roster.clone();
         let device = author.device.device();
         let mut found = SealsOpened::default();
-        for epoch in state.roster().epochs() {
+        let struck = state.roster().struck_epochs();
+        let all = || state.roster().epochs().chain(&struck);
+        for epoch in all() {
             if self.keys()?.exact(&epoch.id).is_some() {
                 continue;
             }
@@ -164,7 +182,7 @@ impl Ctx<'_> {
         // Each round opens at least one more epoch, or is the last.
         loop {
             let mut linked = Vec::new();
-            for epoch in state.roster().epochs() {
+            for epoch in all() {
                 if let Some(key) = self.keys()?.exact(&epoch.id) {
                     linked.extend(parent_keys(epoch, key));
                 }
@@ -181,7 +199,7 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
-        found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
+        found.locked = all().filter(|e| keys.exact(&e.id).is_none()).count();
         Ok(found)
     }
 }
@@ -206,7 +224,7 @@ fn present_epoch<'r>(
     let held: BTreeSet<EpochId> =
         heads(roster).filter(|e| keys.exact(&e.id).is_some()).map(|e| e.id).collect();
     // Who comes in later gets the key of one head and walks back from it, so there is to be one.
-    if held.len() > 1 {
+    if held.len() > 1 || !held.is_empty() && !orphans(roster, keys).is_empty() {
         return Ok(Present::Due);
     }
     let Some(epoch) = choose_epoch(roster, keys) else {
@@ -214,6 +232,8 @@ fn present_epoch<'r>(
     };
     let entry = rows::entry_by_id(conn, &roster.community(), &epoch.entry)?;
     let made = entry.map_or(now_ms, |e| e.verified.header().time.millis());
+    // A clock may stand beyond what a stamp can say.
+    let now_ms = Hlc::from_millis(now_ms).millis();
     let old = made.saturating_add(MAX_EPOCH_AGE_MS) < now_ms;
     Ok(if old { Present::Due } else { Present::Usable(epoch) })
 }

@@ -169,8 +169,10 @@ impl Oracle<'_> {
             }
             Body::Epoch(epoch) => {
                 only_if(epoch.parents.iter().all(|p| {
-                    view.iter()
-                        .any(|id| matches!(&self.entries[id].body, Body::Epoch(of) if of.id == *p))
+                    self.pasts[&e.id].iter().any(|id| {
+                        matches!(&self.entries[id].body, Body::Epoch(of) if of.id == *p)
+                            && self.sound(id).is_ok()
+                    })
                 }))?;
             }
             Body::Seal(seal) => {
