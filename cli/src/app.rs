@@ -166,13 +166,9 @@ impl App {
         let message = if former.author == former.id {
             "you have left this community".to_owned()
         } else {
-            let act = self.store.membership_log()?;
-            let act = act.into_iter().find(|a| a.entry == former.removed_by);
+            // The reason is sealed under a key that this device does not get.
             let by = self.people()?.shown(&former.author).to_plain();
-            match act.and_then(|a| a.reason) {
-                Some(reason) => format!("you were removed from this community by {by}: {reason}"),
-                None => format!("you were removed from this community by {by}"),
-            }
+            format!("you were removed from this community by {by}")
         };
         Ok(CliError::refused(message)
             .hint("what you have stays readable; `lanai leave` puts it aside for a new beginning"))

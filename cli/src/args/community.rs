@@ -157,7 +157,8 @@ Examples:
 
 Stewards remove whoever is no steward, and stewards junior to them. Against a senior one it takes a motion
 (`lanai motion`), or the recovery key that was printed when the community was founded; with that any
-member may remove anybody, and give roles. What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
+member may remove anybody, and give roles. They hear that they were removed and by whom; the reason is
+for those who stay. What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
 member never gets. What they hold already cannot be called back, and until the removal has reached
 somebody, that member's node still shares new posts with them.")]
     Remove {
