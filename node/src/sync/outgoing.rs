@@ -129,7 +129,7 @@ pub(super) struct Outgoing {
     next: u64,
     acked: Ack,
     unsendable: u64,
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     sent_ids: Vec<EntryId>,
 }
 
@@ -153,7 +153,7 @@ impl Outgoing {
             next: 0,
             acked: Ack::default(),
             unsendable: 0,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulator"))]
             sent_ids: Vec::new(),
         }
     }
@@ -366,7 +366,7 @@ impl Outgoing {
                 self.vouched.insert(before);
             }
         }
-        #[cfg(test)]
+        #[cfg(any(test, feature = "simulator"))]
         self.sent_ids.extend(group.iter().map(|e| e.entry.id()));
         self.next += group.len() as u64;
         self.in_flight.push_back(InFlight { through: self.next, cost });
@@ -374,12 +374,12 @@ impl Outgoing {
     }
 
     /// The entries that the peer says it has dealt with.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(super) fn acked_ids(&self) -> &[EntryId] {
         &self.sent_ids[..self.acked.through as usize]
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.in_flight_cost, self.in_flight.iter().map(|g| g.cost).sum::<u64>());
         assert!(self.in_flight_cost <= self.window);
