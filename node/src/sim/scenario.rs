@@ -47,6 +47,9 @@ pub struct Scenario {
     /// How long the network lives before it comes to rest.
     #[serde(default)]
     pub seconds: u64,
+    /// Acts that a store refuses are no mistake of the scenario.
+    #[serde(default)]
+    pub may_refuse: bool,
     /// The founder first.
     pub nodes: Vec<NodeSpec>,
     /// How well nodes reach each other.
