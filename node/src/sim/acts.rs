@@ -14,10 +14,7 @@ type Done = Result<Vec<EntryId>, StoreError>;
 
 /// Whether a store said no to its member, as opposed to not working.
 fn is_refusal(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::NotMember | StoreError::WouldNotCount(_) | StoreError::NoEpochKey
-    )
+    matches!(error, StoreError::NotMember | StoreError::WouldNotCount(_) | StoreError::NoEpochKey)
 }
 
 impl Sim<'_> {
@@ -151,7 +148,8 @@ impl Sim<'_> {
 
     /// A newcomer at a member's door. `None` when there is nobody, or nobody to ask.
     fn join(&mut self, who: usize, ticket: &str, through: usize) -> Option<Done> {
-        if self.nodes[who].me.store.is_some()
+        if self.nodes[who].me.has_home()
+            || !self.nodes[who].up
             || !self.nodes[through].is_there(self.now)
             || !self.reach(who, through)
         {

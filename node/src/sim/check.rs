@@ -59,7 +59,10 @@ impl Sim<'_> {
             hashes.insert(me.name.clone(), store.state_hash().expect("a store that works"));
         }
         let first = hashes.values().next().copied().unwrap_or_default();
-        assert!(hashes.values().all(|h| *h == first), "equal sets and unequal states: {hashes:02x?}");
+        assert!(
+            hashes.values().all(|h| *h == first),
+            "equal sets and unequal states: {hashes:02x?}"
+        );
         // All are equal now: one is looked at in full, and of another every byte.
         let store = self.nodes[0].me.store();
         for id in &all {

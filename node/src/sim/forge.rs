@@ -96,9 +96,9 @@ pub fn epoch_key(me: &Me) -> Option<EpochKey> {
     let device = me.device();
     roster.epochs().find_map(|epoch| {
         let seals = epoch.sealed_to.get(&device)?;
-        seals.iter().find_map(|s| {
-            open_from_device(&me.author.sealing, &epoch.id, &device, &s.sealed).ok()
-        })
+        seals
+            .iter()
+            .find_map(|s| open_from_device(&me.author.sealing, &epoch.id, &device, &s.sealed).ok())
     })
 }
 

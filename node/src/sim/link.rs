@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use lanai_crdt::id::EntryId;
 
 use super::engine::{Event, Sim};
+use crate::store::Refusal;
 use crate::sync::{
     Config, Incoming, Input, MAX_UNSENT_BYTES, MIN_WINDOW_BYTES, Nonce, Output, Query, Role,
     Session, Severity,
@@ -214,14 +215,44 @@ impl Sim<'_> {
             && self.are_honest(at, peer)
         {
             assert!(
-                taken.report.refused.is_empty(),
-                "{} refuses what {} sent: {:?}",
+                taken.refused.is_empty(),
+                "{} refuses what {} sent: {:?} {}",
                 self.nodes[at].me.name,
                 self.nodes[peer].me.name,
-                taken.report.refused
+                taken.refused,
+                self.whereabouts(at, peer, &taken.refused)
             );
         }
         self.give(link, end, Input::Ingested(taken.report));
+    }
+
+    /// For a message: where refused entries stand in their logs.
+    fn whereabouts(&self, at: usize, from: usize, refused: &[(EntryId, Refusal)]) -> String {
+        let (mine, theirs) = (&self.nodes[at].me, self.nodes[from].me.store());
+        let mut out = String::new();
+        for (id, _) in refused {
+            let Ok(held) = theirs.entries(&[*id]) else { continue };
+            let Some(entry) = held.first() else { continue };
+            let header = entry.verified.header();
+            let next = theirs.successor(id).ok().flatten().map(|next| {
+                let next = next.verified;
+                let here = mine.store().unknown(&[next.id()]).is_ok_and(|u| u.is_empty());
+                let signed = next.signature().is_some();
+                format!(
+                    "next {:?} of {}, signed {signed}, here {here}",
+                    next.id(),
+                    next.header().time.0
+                )
+            });
+            out += &format!(
+                "\n  class {} seq {} time {} signed {}; {next:?}",
+                header.class,
+                header.seq,
+                header.time.0,
+                entry.verified.signature().is_some()
+            );
+        }
+        out
     }
 
     fn are_honest(&self, a: usize, b: usize) -> bool {

@@ -89,8 +89,8 @@ impl Sim<'_> {
             self.spread(to, message, HAND_ON, from);
         }
         let me = &self.nodes[to].me;
-        let hole = !prev.is_zero()
-            && !me.store().unknown(&[prev]).expect("a store that works").is_empty();
+        let hole =
+            !prev.is_zero() && !me.store().unknown(&[prev]).expect("a store that works").is_empty();
         if (taken.lacks || hole) && !self.calm {
             let time = self.soon(2000);
             self.at(time, Event::Connect { a: to, b: from });

@@ -58,7 +58,9 @@ pub use forge::{Forgery, epoch_key, post, some_thread};
 pub use node::{Me, Shown, incoming};
 pub use random::random;
 pub use rng::Rng;
-pub use scenario::{Act, Clock, Expect, LinkSpec, NodeSpec, RoleName, Scenario, ScenarioError, Step};
+pub use scenario::{
+    Act, Clock, Expect, LinkSpec, NodeSpec, RoleName, Scenario, ScenarioError, Step,
+};
 
 /// When every run begins, in Unix milliseconds: 15 January 2027.
 pub const START_MS: u64 = 1_800_000_000_000;
@@ -149,9 +151,8 @@ pub fn run_traced(
     trace: &mut dyn FnMut(String),
 ) -> Result<Report, Failure> {
     let progress = engine::Progress::default();
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        engine::Sim::new(scenario, seed, &progress, trace).run()
-    }));
+    let result =
+        catch_unwind(AssertUnwindSafe(|| engine::Sim::new(scenario, seed, &progress, trace).run()));
     result.map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(what), _) => what.clone(),

@@ -80,6 +80,7 @@ pub(super) struct Node {
 pub(super) struct Taken {
     pub(super) report: IngestReport,
     pub(super) new: Vec<EntryId>,
+    pub(super) refused: Vec<(EntryId, store::Refusal)>,
     /// A payload was not the one that its header commits to.
     pub(super) spoilt: bool,
     /// Something that it waits for is not here.
@@ -166,6 +167,11 @@ impl Me {
     /// When it is not running; nobody asks it anything then.
     pub fn store(&self) -> &Store {
         self.store.as_ref().expect("who acts has a store")
+    }
+
+    /// Whether it is, or once was, a member with a store.
+    pub(super) fn has_home(&self) -> bool {
+        self.place.db.exists()
     }
 
     fn open(&mut self) {
@@ -323,7 +329,8 @@ impl Me {
             refused: refused.collect(),
         };
         let spoilt = !done.bad_payloads.is_empty();
-        Ok(Taken { report, new: done.new, spoilt, lacks: done.waiting > 0 })
+        let lacks = done.waiting > 0;
+        Ok(Taken { report, new: done.new, refused: done.refused, spoilt, lacks })
     }
 
     /// Takes the roster entries that enrol `peer`, if somebody known vouches for them.
@@ -441,8 +448,5 @@ impl Me {
 
 /// An entry of a store as another takes it.
 pub fn incoming(entry: &StoredEntry) -> store::Incoming {
-    store::Incoming {
-        signed: entry.verified.clone().into_signed(),
-        payload: entry.payload.clone(),
-    }
+    store::Incoming { signed: entry.verified.clone().into_signed(), payload: entry.payload.clone() }
 }
