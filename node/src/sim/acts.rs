@@ -26,8 +26,13 @@ impl Sim<'_> {
         let name = step.who.as_deref().unwrap_or_default();
         self.tell(|_| format!("{name} {:?}", step.act));
         let Some(who) = who else { return self.befall(None, &step.act) };
-        let Some(done) = self.write(who, &step.act) else {
+        if !step.act.is_written() {
             return self.befall(Some(who), &step.act);
+        }
+        let Some(done) = self.write(who, &step.act) else {
+            // What a seed made need not make sense.
+            assert!(scenario.may_refuse, "{name}: {:?} cannot be done now", step.act);
+            return;
         };
         match done {
             Ok(ids) => {

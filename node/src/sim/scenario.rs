@@ -171,7 +171,7 @@ pub struct Step {
 
 /// What happens. An act that names no entry takes any that the node holds, by chance.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Act {
     /// Opens a thread.
     Post {
@@ -282,6 +282,33 @@ pub enum Act {
         /// With whom.
         with: String,
     },
+}
+
+impl Act {
+    /// Whether it is something that a member's store writes.
+    pub(super) fn is_written(&self) -> bool {
+        match self {
+            Act::Post { .. }
+            | Act::Reply { .. }
+            | Act::Edit { .. }
+            | Act::React { .. }
+            | Act::Ticket { .. }
+            | Act::CloseTicket { .. }
+            | Act::Join { .. }
+            | Act::Grant { .. }
+            | Act::Checkpoint
+            | Act::Turn => true,
+            Act::Split { .. }
+            | Act::Heal
+            | Act::Carry { .. }
+            | Act::Crash { .. }
+            | Act::Suspend { .. }
+            | Act::Clock { .. }
+            | Act::Backup
+            | Act::Restore
+            | Act::Meet { .. } => false,
+        }
+    }
 }
 
 fn one() -> u32 {
