@@ -58,6 +58,8 @@ pub const MAX_CUT_HEADS: usize = 256;
 pub const MAX_SEEN_HEADS: usize = 1000;
 /// Endorsements that an enactment names.
 pub const MAX_ENDORSEMENTS: usize = 500;
+/// Devices that a member may have at once.
+pub const MAX_MEMBER_DEVICES: usize = 32;
 /// Branches of one device that take part in the log frontier.
 pub const MAX_BRANCHES: usize = 8;
 /// Bytes of a frame of the sync protocol, header included, and of a gossip message.
@@ -98,6 +100,7 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("log heads in the cut of a removal", MAX_CUT_HEADS, ""),
     ("log heads in a checkpoint", MAX_SEEN_HEADS, ""),
     ("endorsements in an enactment", MAX_ENDORSEMENTS, ""),
+    ("devices of a member", MAX_MEMBER_DEVICES, ""),
     ("frame and gossip message", MAX_FRAME_BYTES, "bytes"),
     ("entries waiting for what they refer to", MAX_WAITING_ENTRIES, ""),
     ("bytes of waiting entries", MAX_WAITING_BYTES, "bytes"),

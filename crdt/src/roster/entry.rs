@@ -1,11 +1,11 @@
 //! Roster entries as the fold takes them, and the check of join records.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::entry::{Class, Header, HeaderTail, Verified};
 use crate::envelope::{self, EnvelopeError};
 use crate::id::EntryId;
-use crate::payload::{self, Body, JoinError, PayloadError, SignedJoinRecord};
+use crate::payload::{self, Body, JoinError, PayloadError, SignedDevice, SignedJoinRecord};
 use crate::seal::{SealError, SealingPublic};
 
 /// Why an authentic header and a payload are not a roster entry.
@@ -30,7 +30,7 @@ pub enum RosterEntryError {
 
 /// An authentic class 0 entry with its decoded body.
 ///
-/// It remembers the outcome of checking its join record, so that folding it again costs no
+/// It remembers, as do its clones, the outcome of checking its join or device record, so that folding it again costs no
 /// signature check; keep and reuse the values rather than opening entries for each fold.
 #[derive(Debug, Clone)]
 pub struct RosterEntry {
@@ -40,7 +40,8 @@ pub struct RosterEntry {
     pub header: Header,
     /// What it says.
     pub body: Body,
-    checked: OnceLock<Checked>,
+    /// Shared by the clones, so that each learns what any of them found out.
+    checked: Arc<OnceLock<Checked>>,
 }
 
 /// What was found out about an admission's join record.
@@ -78,7 +79,7 @@ impl RosterEntry {
             return Err(RosterEntryError::NotRoster(header.class));
         }
         let header = header.clone();
-        Ok(RosterEntry { id: verified.id(), header, body, checked: OnceLock::new() })
+        Ok(RosterEntry { id: verified.id(), header, body, checked: Arc::default() })
     }
 
     /// Opens an authentic header's payload, as it is stored and sent.
@@ -97,11 +98,11 @@ impl RosterEntry {
     /// Marks the join record as found good: for an entry that counted in an earlier fold and comes
     /// back from a place that only this node writes. The signatures are not checked again.
     pub fn trust_join_record(mut self) -> RosterEntry {
-        self.checked = OnceLock::from(Checked::Trusted);
+        self.checked = Arc::new(OnceLock::from(Checked::Trusted));
         self
     }
 
-    /// Whether an admission's join record was checked and found good, so that it may be stored with
+    /// Whether an admission's join record (or a device's record) was checked and found good, so that it may be stored with
     /// that mark for [`RosterEntry::trust_join_record`].
     pub fn join_record_is_good(&self) -> bool {
         matches!(self.checked.get(), Some(Checked::Trusted | Checked::Against(_, Ok(()))))
@@ -113,15 +114,29 @@ impl RosterEntry {
         record: &SignedJoinRecord,
         ticket_key: &[u8; 32],
     ) -> Result<(), RecordFault> {
+        if matches!(self.checked.get(), Some(Checked::Trusted)) {
+            return Ok(());
+        }
         let subject: [u8; 32] =
             blake3::Hasher::new().update(&record.encode()).update(ticket_key).finalize().into();
-        match self
-            .checked
-            .get_or_init(|| Checked::Against(subject, check_newcomer(record, ticket_key)))
-        {
+        self.remember(subject, || check_newcomer(record, ticket_key))
+    }
+
+    /// Checks a further device's `record`, or takes the outcome of the last such check.
+    pub(super) fn check_device(&self, record: &SignedDevice) -> Result<(), RecordFault> {
+        let subject: [u8; 32] = blake3::hash(&record.encode()).into();
+        self.remember(subject, || check_device_record(record))
+    }
+
+    fn remember(
+        &self,
+        subject: [u8; 32],
+        check: impl Fn() -> Result<(), RecordFault>,
+    ) -> Result<(), RecordFault> {
+        match self.checked.get_or_init(|| Checked::Against(subject, check())) {
             Checked::Trusted => Ok(()),
             Checked::Against(of, outcome) if *of == subject => *outcome,
-            Checked::Against(..) => check_newcomer(record, ticket_key),
+            Checked::Against(..) => check(),
         }
     }
 }
@@ -133,6 +148,12 @@ pub(super) fn check_newcomer(
 ) -> Result<(), RecordFault> {
     record.check_newcomer(ticket_key)?;
     check_sealing_key(&record.record.sealing)
+}
+
+/// Checks a further device's record and keys.
+pub(super) fn check_device_record(record: &SignedDevice) -> Result<(), RecordFault> {
+    record.check()?;
+    check_sealing_key(&record.statement.sealing)
 }
 
 /// Checks a founder's record and keys.

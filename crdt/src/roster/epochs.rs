@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::SealedKey;
 use super::graph::{Node, View};
 use super::standing::Ledger;
 use super::verdict::Reason;
-use crate::id::{DeviceId, EpochId};
+use crate::id::EpochId;
 use crate::payload::{Epoch, Seal};
 
-/// An epoch that counts.
+/// A sound epoch.
 #[derive(Debug, Clone)]
 pub(super) struct EpochState {
     pub(super) id: EpochId,
-    pub(super) parents: Vec<EpochId>,
-    pub(super) links: Vec<u8>,
-    pub(super) author: DeviceId,
-    pub(super) sealed_to: BTreeMap<DeviceId, Vec<SealedKey>>,
+    /// Sound seal entries.
+    pub(super) seals: Vec<Node>,
 }
 
-/// All epochs that count, by their node.
+/// All sound epochs, by their node.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Epochs {
     pub(super) by_node: BTreeMap<Node, EpochState>,
@@ -27,21 +24,15 @@ pub(super) struct Epochs {
 }
 
 impl Epochs {
-    pub(super) fn add(&mut self, node: Node, author: DeviceId, epoch: &Epoch) {
+    pub(super) fn add(&mut self, node: Node, epoch: &Epoch) {
         let id = EpochId::new(*epoch.id);
         self.by_id.entry(id).or_default().push(node);
-        let parents = epoch.parents.iter().map(|p| EpochId::new(**p)).collect();
-        let links = epoch.links.to_vec();
-        let sealed_to = BTreeMap::new();
-        self.by_node.insert(node, EpochState { id, parents, links, author, sealed_to });
+        self.by_node.insert(node, EpochState { id, seals: Vec::new() });
     }
 
-    pub(super) fn seal(&mut self, epoch: Node, seal: &Seal, made: impl Fn([u8; 80]) -> SealedKey) {
+    pub(super) fn seal(&mut self, epoch: Node, seal: Node) {
         if let Some(state) = self.by_node.get_mut(&epoch) {
-            for part in &seal.seals {
-                let device = DeviceId::new(*part.device);
-                state.sealed_to.entry(device).or_default().push(made(*part.sealed));
-            }
+            state.seals.push(seal);
         }
     }
 }
@@ -50,7 +41,7 @@ impl Epochs {
 pub(super) fn judge_epoch(ledger: &Ledger, view: &View<'_>, epoch: &Epoch) -> Result<(), Reason> {
     let known = |id: &EpochId| {
         let nodes = ledger.epochs.by_id.get(id);
-        nodes.is_some_and(|nodes| nodes.iter().any(|n| ledger.holds(view, *n)))
+        nodes.is_some_and(|nodes| nodes.iter().any(|n| view.has(*n)))
     };
     if epoch.parents.iter().all(|p| known(&EpochId::new(**p))) {
         Ok(())
@@ -66,7 +57,7 @@ pub(super) fn judge_seal(
     epoch: Option<Node>,
     seal: &Seal,
 ) -> Result<Node, Reason> {
-    let node = epoch.filter(|n| ledger.holds(view, *n)).ok_or(Reason::NoEpoch)?;
+    let node = epoch.filter(|n| view.has(*n)).ok_or(Reason::NoEpoch)?;
     let state = ledger.epochs.by_node.get(&node).ok_or(Reason::NoEpoch)?;
     if state.id.as_bytes() == &*seal.epoch { Ok(node) } else { Err(Reason::NoEpoch) }
 }

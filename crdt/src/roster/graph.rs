@@ -88,6 +88,58 @@ impl NodeSet {
     }
 }
 
+impl NodeSet {
+    /// The first `n` nodes.
+    pub(super) fn first(n: usize) -> NodeSet {
+        let mut set = NodeSet::default();
+        (0u32..).take(n).for_each(|node| set.insert(Node(node)));
+        set
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.iter().flatten().all(|c| c.iter().all(|w| *w == 0))
+    }
+
+    /// The nodes that `other` lacks, ascending.
+    pub(super) fn without(&self, other: &NodeSet) -> Vec<Node> {
+        let mut found = Vec::new();
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let Some(chunk) = chunk else { continue };
+            let theirs = other.chunks.get(number).and_then(Option::as_ref);
+            if theirs.is_some_and(|t| Arc::ptr_eq(t, chunk)) {
+                continue;
+            }
+            let theirs = theirs.map_or(&[0; WORDS], |t| &**t);
+            for (place, (a, b)) in chunk.iter().zip(theirs).enumerate() {
+                let mut word = a & !b;
+                while word != 0 {
+                    let node = number * CHUNK_BITS + place * 64 + word.trailing_zeros() as usize;
+                    found.push(Node(u32::try_from(node).unwrap_or(u32::MAX)));
+                    word &= word - 1;
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether `a` and `b` hold the same nodes of this set.
+    pub(super) fn sees_same(&self, a: &NodeSet, b: &NodeSet) -> bool {
+        fn chunk(set: &NodeSet, n: usize) -> Option<&Chunk> {
+            set.chunks.get(n).and_then(Option::as_ref)
+        }
+        (0..a.chunks.len().max(b.chunks.len()).min(self.chunks.len())).all(|n| {
+            let Some(Some(mine)) = self.chunks.get(n) else { return true };
+            let (a, b) = (chunk(a, n), chunk(b, n));
+            let (a, b) = match (a, b) {
+                (None, None) => return true,
+                (Some(a), Some(b)) if Arc::ptr_eq(a, b) => return true,
+                (a, b) => (a.map_or(&[0; WORDS], |c| &**c), b.map_or(&[0; WORDS], |c| &**c)),
+            };
+            mine.iter().zip(a.iter().zip(b)).all(|(m, (a, b))| (a ^ b) & m == 0)
+        })
+    }
+}
+
 fn covers(a: &[u64; WORDS], b: &[u64; WORDS]) -> bool {
     a.iter().zip(b).all(|(a, b)| b & !a == 0)
 }
@@ -96,6 +148,7 @@ fn covers(a: &[u64; WORDS], b: &[u64; WORDS]) -> bool {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Graph {
     ids: Vec<EntryId>,
+    depths: Vec<u32>,
     pasts: Vec<NodeSet>,
     by_id: Vec<(EntryId, Node)>,
 }
@@ -191,6 +244,7 @@ pub(super) fn build<'a>(entries: &[&'a RosterEntry]) -> Built<'a> {
             past.insert(node_of[parent]);
         }
         graph.ids.push(entries[at].id);
+        graph.depths.push(visits[at].depth);
         graph.pasts.push(past);
     }
     graph.by_id = whole.iter().map(|&at| (entries[at].id, node_of[at])).collect();
@@ -234,25 +288,100 @@ impl Graph {
     }
 }
 
-/// The part of the roster from which something is judged.
-#[derive(Debug, Clone)]
-pub(super) enum View<'g> {
-    /// All of it.
-    Now,
-    /// What an entry has in its past.
-    Past(&'g NodeSet),
-    /// What these entries have in their past, themselves included.
-    Heads(&'g Graph, Vec<Node>),
+impl Graph {
+    /// The depth of an entry, here or not, if all its parents are here.
+    pub(super) fn depth_of(&self, entry: &RosterEntry) -> Option<u32> {
+        let mut parents = entry.header.heads().iter().chain(entry.header.refs());
+        parents.try_fold(0, |depth: u32, id| {
+            let parent = self.node(id)?;
+            Some(depth.max(self.depths.get(parent.0 as usize)?.saturating_add(1)))
+        })
+    }
+
+    /// Appends an entry, whose parents are here and whose depth this is, if it comes after all others in (depth, id)
+    /// order; `None`, and nothing changed, for any other.
+    pub(super) fn append(&mut self, entry: &RosterEntry, depth: u32) -> Option<Node> {
+        let last = self.depths.last().copied().zip(self.ids.last().copied());
+        if last.is_none_or(|last| last >= (depth, entry.id)) {
+            return None;
+        }
+        let mut past = NodeSet::default();
+        let named = entry.header.heads().iter().chain(entry.header.refs());
+        let parents: Vec<Node> = named.filter_map(|id| self.node(id)).collect();
+        for parent in &parents {
+            past.union(self.past(*parent)?);
+        }
+        parents.iter().for_each(|p| past.insert(*p));
+        let node = Node(u32::try_from(self.ids.len()).ok()?);
+        self.ids.push(entry.id);
+        self.depths.push(depth);
+        self.pasts.push(past);
+        let place = self.by_id.partition_point(|(id, _)| *id < entry.id);
+        self.by_id.insert(place, (entry.id, node));
+        Some(node)
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether `a` is in the past of `b`.
+    pub(super) fn before(&self, a: Node, b: Node) -> bool {
+        a < b && self.past(b).is_some_and(|p| p.has(a))
+    }
+
+    /// Whether neither is in the other's past.
+    pub(super) fn concurrent(&self, a: Node, b: Node) -> bool {
+        a != b && !self.before(a, b) && !self.before(b, a)
+    }
 }
 
-impl View<'_> {
+/// The part of the roster from which something is judged: some part of the graph, without the
+/// entries that are out there (rule 8). What is no sound entry is in no view, since nothing ever
+/// asks for one.
+#[derive(Debug, Clone)]
+pub(super) struct View<'g> {
+    pub(super) graph: &'g Graph,
+    base: Base<'g>,
+    out: &'g NodeSet,
+}
+
+#[derive(Debug, Clone)]
+enum Base<'g> {
+    Now,
+    Past(&'g NodeSet),
+    Heads(Vec<Node>),
+}
+
+impl<'g> View<'g> {
+    /// All of it.
+    pub(super) fn now(graph: &'g Graph, out: &'g NodeSet) -> View<'g> {
+        View { graph, base: Base::Now, out }
+    }
+
+    /// What an entry has in its past.
+    pub(super) fn past(graph: &'g Graph, past: &'g NodeSet, out: &'g NodeSet) -> View<'g> {
+        View { graph, base: Base::Past(past), out }
+    }
+
+    /// What these entries have in their past, themselves included.
+    pub(super) fn heads(graph: &'g Graph, heads: Vec<Node>, out: &'g NodeSet) -> View<'g> {
+        View { graph, base: Base::Heads(heads), out }
+    }
+
     pub(super) fn has(&self, node: Node) -> bool {
-        match self {
-            View::Now => true,
-            View::Past(past) => past.has(node),
-            View::Heads(graph, heads) => {
-                heads.iter().any(|h| *h == node || graph.past(*h).is_some_and(|p| p.has(node)))
-            }
-        }
+        let there = match &self.base {
+            Base::Now => true,
+            Base::Past(past) => past.has(node),
+            Base::Heads(heads) => heads.iter().any(|h| *h == node || self.graph.before(node, *h)),
+        };
+        there && !self.out.has(node)
+    }
+
+    /// Whether `node` is here and does not lie in the past of `of`, nor is it: what takes away
+    /// takes from all that did not follow it.
+    pub(super) fn has_after(&self, node: Node, of: Node) -> bool {
+        node != of && self.has(node) && !self.graph.before(node, of)
     }
 }

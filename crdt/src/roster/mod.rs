@@ -50,15 +50,21 @@
 //! for each head and each concurrent grant of the member asked about; nothing needs a cache.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::entry::Class;
-use crate::id::{CommunityId, DeviceId, EntryId, EpochId, MemberId};
-use crate::payload::{Body, InvitePolicy, Role, SignedJoinRecord};
+use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
+use crate::payload::{Body, InvitePolicy, SignedJoinRecord};
 
+
+mod effects;
 mod entry;
 mod epochs;
 mod graph;
+mod judge;
+mod motions;
 mod rank;
+mod records;
 mod resolve;
 mod standing;
 mod tickets;
@@ -67,181 +73,49 @@ mod view;
 
 pub use entry::{RecordFault, RosterEntry, RosterEntryError};
 pub use graph::MAX_MISSING_LISTED;
+pub use records::{
+    AdmitRefusal, Cut, DeviceRecord, EpochRecord, FormerMember, MemberRecord, MotionRecord, Rank,
+    RevocationKind, RevocationRecord, SealedKey, Standing, TicketRecord, TicketRefusal,
+};
 pub use verdict::{Reason, Verdict};
 
-use graph::{Graph, Node, View};
-use standing::Ledger;
+use graph::{Graph, Node, NodeSet, View};
+use resolve::{Resolved, Resolver, Source};
 
 /// The version of the rules in this code. A community with a later one is read as well as can be,
 /// and no roster entries are written for it.
 pub const RULES_VERSION: u16 = 1;
-
-/// Who a device is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Whose device it is.
-    pub member: MemberId,
-    /// The member's role.
-    pub role: Role,
-    /// The smallest supported entry that enrols the device.
-    pub enrolled_by: EntryId,
-}
-
-/// Seniority: the place in the order of all members (rule 4), 0 the most senior.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Rank(pub u32);
-
-/// A device of a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceRecord {
-    /// Its signing key.
-    pub device: DeviceId,
-    /// Its X25519 sealing key.
-    pub sealing: [u8; 32],
-    /// The entry that enrols it.
-    pub enrolled_by: EntryId,
-}
-
-/// A member as the roster has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberRecord {
-    /// The member.
-    pub id: MemberId,
-    /// The present role; for a pending newcomer the ticket's.
-    pub role: Role,
-    /// The member's devices, in the order of their enrolment.
-    pub devices: Vec<DeviceRecord>,
-    /// Who issued the ticket; none for founders.
-    pub sponsor: Option<MemberId>,
-    /// Who wrote the admission; none for founders.
-    pub admitted_by: Option<MemberId>,
-    /// The first admission, or the genesis.
-    pub admitted_entry: EntryId,
-    /// Place in the order of seniority; pending newcomers come last.
-    pub rank: Rank,
-    /// Not effective: a use of the ticket was lacking (rule 14).
-    pub pending: bool,
-}
-
-/// Why a ticket lets nobody in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TicketRefusal {
-    /// It was closed.
-    #[error("this ticket was closed")]
-    Closed,
-    /// All its uses are used.
-    #[error("this ticket was used up")]
-    UsedUp,
-    /// Its time is over.
-    #[error("this ticket has expired")]
-    Expired,
-    /// Its sponsor can no longer invite.
-    #[error("whoever issued this ticket can no longer invite")]
-    SponsorGone,
-}
-
-/// A ticket that counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketRecord {
-    /// The ticket entry.
-    pub entry: EntryId,
-    /// The public half of its key.
-    pub key: [u8; 32],
-    /// The role it grants.
-    pub role: Role,
-    /// Newcomers it lets in.
-    pub uses: u32,
-    /// Unix milliseconds after which nobody is to be admitted by it.
-    pub expires: Option<u64>,
-    /// Who issued it.
-    pub sponsor: MemberId,
-    /// Whether the sponsor could issue it now.
-    pub sponsor_stands: bool,
-    /// Who came in by it, first admission first.
-    pub used_by: Vec<MemberId>,
-    /// The first entry that closes it.
-    pub closed: Option<EntryId>,
-}
-
-impl TicketRecord {
-    /// Whether a newcomer may be admitted by it at this time (Unix milliseconds).
-    ///
-    /// # Errors
-    ///
-    /// Why not.
-    pub fn is_open(&self, now_ms: u64) -> Result<(), TicketRefusal> {
-        if self.closed.is_some() {
-            Err(TicketRefusal::Closed)
-        } else if self.used_by.len() >= self.uses as usize {
-            Err(TicketRefusal::UsedUp)
-        } else if self.expires.is_some_and(|end| now_ms > end) {
-            Err(TicketRefusal::Expired)
-        } else if !self.sponsor_stands {
-            Err(TicketRefusal::SponsorGone)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-/// Why a newcomer is not to be admitted by this node now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AdmitRefusal {
-    /// No ticket that counts here has this id. It may be on its way.
-    #[error("this ticket is not known here")]
-    UnknownTicket,
-    /// The ticket lets nobody in.
-    #[error(transparent)]
-    Ticket(#[from] TicketRefusal),
-    /// An admission of this record would not count.
-    #[error("{0}")]
-    Rules(Reason),
-}
-
-/// One seal of an epoch key for a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SealedKey {
-    /// HPKE encapsulated key and ciphertext.
-    pub sealed: [u8; 80],
-    /// Whose device made it.
-    pub by: DeviceId,
-    /// The seal entry.
-    pub entry: EntryId,
-}
-
-/// An epoch that counts. Two entries may claim one epoch id, since an id can be copied; each has
-/// its own record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpochRecord {
-    /// The epoch entry.
-    pub entry: EntryId,
-    /// Commits to the key.
-    pub id: EpochId,
-    /// Epochs that it follows; none for the first.
-    pub parents: Vec<EpochId>,
-    /// The parents' keys, sealed under this epoch's key.
-    pub links: Vec<u8>,
-    /// The device that minted it.
-    pub author: DeviceId,
-    /// The seals for each device, first made first. More than one may be there, and one that does
-    /// not open says nothing about the next.
-    pub sealed_to: BTreeMap<DeviceId, Vec<SealedKey>>,
-}
 
 /// The folded roster. Clones cost as much as the roster is large; share it in an `Arc`.
 #[derive(Debug, Clone)]
 pub struct Roster {
     community: CommunityId,
     graph: Graph,
-    ledger: Ledger,
+    /// The whole entries, by node.
+    entries: Vec<RosterEntry>,
+    /// Entries that are not whole.
+    waiting: Vec<RosterEntry>,
+    /// Entries of other communities.
+    foreign: Vec<EntryId>,
+    resolver: Resolver,
+    /// Every node, and what is out of them.
+    all: NodeSet,
+    now: Resolved,
+    /// The frontier and its past, and what is out of that: what a new entry would be judged in.
+    tip: NodeSet,
+    at_tip: Resolved,
     verdicts: BTreeMap<EntryId, Verdict>,
     missing: Vec<EntryId>,
     frontier: Vec<EntryId>,
     members: Vec<MemberRecord>,
     by_id: BTreeMap<MemberId, usize>,
+    former: Vec<FormerMember>,
     tickets: Vec<TicketRecord>,
     epochs: Vec<EpochRecord>,
-    hash: [u8; 32],
+    motions: Vec<MotionRecord>,
+    revocations: Vec<RevocationRecord>,
+    cuts: BTreeMap<DeviceId, Vec<Cut>>,
+    hash: OnceLock<[u8; 32]>,
 }
 
 impl Roster {
@@ -250,53 +124,178 @@ impl Roster {
         let mut all: Vec<&RosterEntry> = entries.iter().collect();
         all.sort_unstable_by_key(|e| e.id);
         all.dedup_by_key(|e| e.id);
+        let is_ours = |e: &RosterEntry| belongs(community, e);
+        let foreign = all.iter().filter(|e| !is_ours(e)).map(|e| e.id).collect();
+        all.retain(|e| is_ours(e));
 
-        let mut verdicts = BTreeMap::new();
-        all.retain(|e| {
-            let ours = if e.header.is_genesis() {
-                e.id == community.genesis()
-            } else {
-                e.header.community == community
-            };
-            if !ours {
-                verdicts.insert(e.id, Verdict::Unsupported(Reason::OtherCommunity));
-            }
-            ours
-        });
         let graph::Built { graph, entries, waiting, missing } = graph::build(&all);
-        verdicts.extend(waiting.into_iter().map(|(id, m)| (id, Verdict::Waiting { missing: m })));
+        let verdicts: BTreeMap<EntryId, Verdict> =
+            waiting.into_iter().map(|(id, m)| (id, Verdict::Waiting { missing: m })).collect();
+        let waits = all.iter().filter(|e| verdicts.contains_key(&e.id));
+        let waiting = waits.map(|e| (*e).clone()).collect();
+        let entries: Vec<RosterEntry> = entries.into_iter().cloned().collect();
 
-        let (ledger, outcomes) = resolve::resolve(community, &graph, &entries);
-        let mut counted = Vec::new();
-        for (node, outcome) in (0u32..).map(Node).zip(outcomes) {
-            let verdict = match outcome {
-                Ok(()) => {
-                    counted.push(node);
-                    Verdict::Counts
-                }
-                Err(reason) => Verdict::Unsupported(reason),
-            };
-            verdicts.insert(graph.id(node), verdict);
+        let mut resolver = Resolver::new(community);
+        for node in (0u32..).map(Node).take(graph.len()) {
+            resolver.add(Source { graph: &graph, entries: &entries }, node);
         }
-        let mut frontier: Vec<EntryId> =
-            graph.maximal(&counted).into_iter().map(|n| graph.id(n)).collect();
-        frontier.sort_unstable();
-
+        let nothing = NodeSet::default();
+        let source = Source { graph: &graph, entries: &entries };
+        let quiet = resolver.resolve(source, &nothing);
+        let all = NodeSet::first(graph.len());
         let mut roster = Roster {
             community,
             graph,
-            ledger,
+            entries,
+            waiting,
+            foreign,
+            resolver,
+            all,
+            now: quiet,
+            tip: nothing,
+            at_tip: quiet,
             verdicts,
             missing,
-            frontier,
+            frontier: Vec::new(),
             members: Vec::new(),
             by_id: BTreeMap::new(),
+            former: Vec::new(),
             tickets: Vec::new(),
             epochs: Vec::new(),
-            hash: [0; 32],
+            motions: Vec::new(),
+            revocations: Vec::new(),
+            cuts: BTreeMap::new(),
+            hash: OnceLock::new(),
         };
-        roster.fill_records();
+        roster.settle();
         roster
+    }
+
+    /// Adds entries, with the same result as [`Roster::fold`] of all that there are. Those that come
+    /// after all others in (depth, id) order, as what is written at the tip does, are judged alone;
+    /// others cost a fold.
+    pub fn grow(&mut self, entries: &[RosterEntry]) {
+        let mut fresh: Vec<&RosterEntry> =
+            entries.iter().filter(|e| !self.verdicts.contains_key(&e.id)).collect();
+        fresh.sort_unstable_by_key(|e| e.id);
+        fresh.dedup_by_key(|e| e.id);
+        let at_tip = self.waiting.is_empty() && fresh.iter().all(|e| belongs(self.community, e));
+        let mut added = Vec::new();
+        while at_tip && !fresh.is_empty() {
+            // Parents first; with several at one depth the smaller id.
+            let Some((place, depth)) = self.next_whole(&fresh) else { break };
+            let entry = fresh.remove(place);
+            let Some(node) = self.graph.append(entry, depth) else {
+                fresh.push(entry);
+                break;
+            };
+            self.entries.push(entry.clone());
+            self.all.insert(node);
+            let source = Source { graph: &self.graph, entries: &self.entries };
+            self.resolver.add(source, node);
+            added.push(node);
+        }
+        if !fresh.is_empty() {
+            let known = self.entries.iter().chain(&self.waiting);
+            let mut all: Vec<RosterEntry> = known.chain(fresh).cloned().collect();
+            let foreign = std::mem::take(&mut self.foreign);
+            all.dedup_by_key(|e| e.id);
+            *self = Roster::fold(self.community, &all);
+            self.foreign.extend(foreign);
+            self.foreign.sort_unstable();
+            self.foreign.dedup();
+            self.note_foreign();
+        } else if !added.is_empty() {
+            self.settle_new(&added);
+        }
+    }
+
+    fn next_whole(&self, fresh: &[&RosterEntry]) -> Option<(usize, u32)> {
+        let depth = |e: &RosterEntry| self.graph.depth_of(e);
+        let whole = fresh.iter().enumerate().filter_map(|(at, e)| Some((depth(e)?, e.id, at)));
+        whole.min().map(|(depth, _, at)| (at, depth))
+    }
+
+    fn note_foreign(&mut self) {
+        for id in &self.foreign {
+            self.verdicts.insert(*id, Verdict::Unsupported(Reason::OtherCommunity));
+        }
+    }
+
+    /// Resolves everything and makes all records.
+    fn settle(&mut self) {
+        let source = Source { graph: &self.graph, entries: &self.entries };
+        self.now = self.resolver.resolve(source, &self.all);
+        self.note_foreign();
+        let mut counted = Vec::new();
+        for node in (0u32..).map(Node).take(self.graph.len()) {
+            let verdict = self.judge_whole(node);
+            if verdict.counts() {
+                counted.push(node);
+            }
+            self.verdicts.insert(self.graph.id(node), verdict);
+        }
+        self.frontier = self.graph.maximal(&counted).iter().map(|n| self.graph.id(*n)).collect();
+        self.frontier.sort_unstable();
+        self.settle_tip();
+        self.fill_records();
+    }
+
+    /// As [`Roster::settle`], after `added` came behind all others.
+    fn settle_new(&mut self, added: &[Node]) {
+        let source = Source { graph: &self.graph, entries: &self.entries };
+        let now = self.resolver.resolve(source, &self.all);
+        if now != self.now {
+            // Another signature: others than the new ones may have come in or gone out.
+            return self.settle();
+        }
+        let mut counted = Vec::new();
+        for node in added {
+            let verdict = self.judge_whole(*node);
+            if verdict.counts() {
+                counted.push(*node);
+            }
+            self.verdicts.insert(self.graph.id(*node), verdict);
+        }
+        for node in &counted {
+            let id = self.graph.id(*node);
+            let graph = &self.graph;
+            self.frontier.retain(|f| graph.node(f).is_none_or(|f| !graph.before(f, *node)));
+            self.frontier.push(id);
+        }
+        self.frontier.sort_unstable();
+        self.settle_tip();
+        self.refresh_records(&counted);
+    }
+
+    fn settle_tip(&mut self) {
+        let mut tip = NodeSet::default();
+        let heads: Vec<Node> = self.frontier.iter().filter_map(|h| self.graph.node(h)).collect();
+        heads.iter().filter_map(|h| self.graph.past(*h)).for_each(|past| tip.union(past));
+        heads.iter().for_each(|h| tip.insert(*h));
+        let source = Source { graph: &self.graph, entries: &self.entries };
+        self.at_tip = self.resolver.resolve(source, &tip);
+        self.tip = tip;
+    }
+
+    fn judge_whole(&self, node: Node) -> Verdict {
+        match self.resolver.judged.get(node.0 as usize).map(|j| &j.sound) {
+            Some(Ok(_)) if !self.resolver.out(self.now).has(node) => Verdict::Counts,
+            Some(Ok(_)) => {
+                let reason = self.resolver.reason(self.now, node);
+                Verdict::Unsupported(reason.unwrap_or(Reason::AuthorNotMember))
+            }
+            Some(Err(reason)) => Verdict::Unsupported(*reason),
+            None => Verdict::Unsupported(Reason::AuthorNotMember),
+        }
+    }
+
+    fn ledger(&self) -> &standing::Ledger {
+        &self.resolver.ledger
+    }
+
+    fn now(&self) -> View<'_> {
+        View::now(&self.graph, self.resolver.out(self.now))
     }
 
     /// The community.
@@ -306,17 +305,17 @@ impl Roster {
 
     /// Whether the genesis is here and good. Without it nobody is a member of anything.
     pub fn is_founded(&self) -> bool {
-        self.ledger.founding.is_some()
+        self.ledger().founding.is_some()
     }
 
     /// Who may issue tickets.
     pub fn invite_policy(&self) -> InvitePolicy {
-        self.ledger.founding.as_ref().map_or(InvitePolicy::Stewards, |f| f.invite)
+        self.ledger().founding.as_ref().map_or(InvitePolicy::Stewards, |f| f.invite)
     }
 
     /// The version of the rules that the genesis names; 0 without a genesis.
     pub fn rules_version(&self) -> u16 {
-        self.ledger.founding.as_ref().map_or(0, |f| f.rules)
+        self.ledger().founding.as_ref().map_or(0, |f| f.rules)
     }
 
     /// Whether the community lives by later rules than [`RULES_VERSION`]: write no roster entries.
@@ -326,22 +325,22 @@ impl Roster {
 
     /// The quorum of stewards as a fraction; `None` without a genesis.
     pub fn quorum(&self) -> Option<(u8, u8)> {
-        self.ledger.founding.as_ref().map(|f| f.quorum)
+        self.ledger().founding.as_ref().map(|f| f.quorum)
     }
 
     /// The Ed25519 key whose secret was printed at founding; `None` without a genesis.
     pub fn recovery_key(&self) -> Option<[u8; 32]> {
-        self.ledger.founding.as_ref().map(|f| f.recovery_key)
+        self.ledger().founding.as_ref().map(|f| f.recovery_key)
     }
 
     /// BLAKE3 over everything that was resolved, and the ids of all entries that count.
     pub fn hash(&self) -> [u8; 32] {
-        self.hash
+        *self.hash.get_or_init(|| self.digest())
     }
 
     /// Who a device is now.
     pub fn standing(&self, device: &DeviceId) -> Option<Standing> {
-        self.standing_at(&View::Now, device)
+        self.standing_at(&self.now(), device)
     }
 
     /// Who a device is in the roster past with these heads (rule 11). Heads that are not here, or
@@ -351,13 +350,14 @@ impl Roster {
     }
 
     fn standing_at(&self, view: &View<'_>, device: &DeviceId) -> Option<Standing> {
-        let seen = self.ledger.seen(view, device)?;
+        let seen = self.ledger().seen(view, device)?;
         let enrolled_by = self.graph.id(seen.enrolled_by);
-        Some(Standing { member: self.ledger.member(seen.member).id, role: seen.role, enrolled_by })
+        Some(Standing { member: self.ledger().member(seen.member).id, role: seen.role, enrolled_by })
     }
 
     fn view(&self, heads: &[EntryId]) -> View<'_> {
-        View::Heads(&self.graph, heads.iter().filter_map(|h| self.graph.node(h)).collect())
+        let heads = heads.iter().filter_map(|h| self.graph.node(h)).collect();
+        View::heads(&self.graph, heads, self.resolver.out(self.now))
     }
 
     /// All members, the most senior first; pending newcomers last.
@@ -370,6 +370,32 @@ impl Roster {
         self.by_id.get(id).and_then(|at| self.members.get(*at))
     }
 
+    /// Who was a member and is none now, by removals and leavings, in the order of the first admissions.
+    pub fn former(&self) -> impl ExactSizeIterator<Item = &FormerMember> {
+        self.former.iter()
+    }
+
+    /// All motions that count, in (depth, id) order.
+    pub fn motions(&self) -> impl ExactSizeIterator<Item = &MotionRecord> {
+        self.motions.iter()
+    }
+
+    /// All revocations that were allowed to their authors, kept or not, in (depth, id) order.
+    pub fn revocations(&self) -> impl ExactSizeIterator<Item = &RevocationRecord> {
+        self.revocations.iter()
+    }
+
+    /// The cuts through the logs of a device, in the (depth, id) order of the revocations (rule 10).
+    pub fn cuts(&self, device: &DeviceId) -> &[Cut] {
+        self.cuts.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether an entry was allowed to its author, judged in its own past: a thing that never changes,
+    /// whatever becomes of the entry (rule 8).
+    pub fn is_sound(&self, id: &EntryId) -> bool {
+        self.graph.node(id).is_some_and(|n| self.resolver.facts(n).is_some())
+    }
+
     /// The maximal entries that count, ascending. Past [`MAX_HEADS`](crate::limits::MAX_HEADS) a
     /// checkpoint that names some of them as further refs joins them.
     pub fn frontier(&self) -> &[EntryId] {
@@ -379,7 +405,9 @@ impl Roster {
     /// Whether an entry is one of `heads` or in their past. Heads that are not here, or wait, are
     /// ignored. Cost: two binary searches and one bit for each head.
     pub fn covers(&self, heads: &[EntryId], id: &EntryId) -> bool {
-        self.graph.node(id).is_some_and(|node| self.view(heads).has(node))
+        let Some(node) = self.graph.node(id) else { return false };
+        let mut heads = heads.iter().filter_map(|h| self.graph.node(h));
+        heads.any(|h| h == node || self.graph.before(node, h))
     }
 
     /// Those of `heads` that no other covers, ascending; heads that are not here, or wait, stay.
@@ -451,8 +479,17 @@ impl Roster {
         if body.class().is_some_and(|c| c != Class::Roster) {
             return Err(Reason::UnknownKind(body.kind_number()));
         }
-        let act = resolve::Act { author: *author, refs, body, entry: None };
-        resolve::judge(self.community, &self.graph, &self.ledger, &View::Now, &act).map(|_| ())
+        let act = judge::Act {
+            author: *author,
+            heads: &self.frontier,
+            refs,
+            body,
+            entry: None,
+            known: None,
+        };
+        let view = View::past(&self.graph, &self.tip, self.resolver.out(self.at_tip));
+        let found = judge::judge(self.community, self.ledger(), &view, &act)?;
+        self.resolver.look_beyond(&found, |n| view.has(n))
     }
 
     /// Whether this node may admit whoever made `record`, at this time (Unix milliseconds). A
@@ -474,6 +511,15 @@ impl Roster {
         }
         let body = Body::Admit(crate::payload::Admit { record: record.encode().into() });
         self.would_count(admitter, &[id], &body).map_err(AdmitRefusal::Rules)
+    }
+}
+
+/// Whether an entry claims to be of this community.
+fn belongs(community: CommunityId, e: &RosterEntry) -> bool {
+    if e.header.is_genesis() {
+        e.id == community.genesis()
+    } else {
+        e.header.community == community
     }
 }
 

@@ -1,15 +1,15 @@
 //! Rule 14: tickets, their uses, and their closing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{RecordFault, check_newcomer};
+use super::entry::RecordFault;
 use super::graph::{Node, View};
 use super::standing::{Ledger, MemberNo, Seen};
 use super::verdict::Reason;
 use crate::id::{CommunityId, MemberId};
-use crate::payload::{Role, SignedJoinRecord, Ticket};
+use crate::payload::{JoinRecord, Role, SignedJoinRecord, Ticket};
 
-/// A ticket that counts.
+/// A sound ticket.
 #[derive(Debug, Clone)]
 pub(super) struct TicketState {
     pub(super) key: [u8; 32],
@@ -17,28 +17,26 @@ pub(super) struct TicketState {
     pub(super) uses: u32,
     pub(super) expires: Option<u64>,
     pub(super) sponsor: MemberNo,
-    /// Newcomers, in the (depth, id) order of their first supported admission.
-    pub(super) used_by: Vec<MemberNo>,
-    /// Supported closings, none in another's past.
+    /// Sound admissions by it, ascending, and whom they bring in.
+    pub(super) admissions: Vec<(Node, MemberId)>,
+    /// Sound closings.
     pub(super) closes: Vec<Node>,
 }
 
-/// A newcomer whom a used-up ticket left outside.
+/// An admission that is sound, or was short of nothing but a use of its ticket.
 #[derive(Debug, Clone)]
-pub(super) struct Pending {
-    pub(super) record: SignedJoinRecord,
-    pub(super) node: Node,
+pub(super) struct AdmissionState {
+    pub(super) record: JoinRecord,
     pub(super) admitted_by: MemberNo,
     pub(super) sponsor: MemberNo,
     pub(super) role: Role,
 }
 
-/// All tickets that count, by their node.
+/// All sound tickets, and all admissions that a steward can restore, by their node.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tickets {
     pub(super) by_node: BTreeMap<Node, TicketState>,
-    /// By member id; the first in (depth, id) order.
-    pub(super) pending: BTreeMap<MemberId, Pending>,
+    pub(super) admissions: BTreeMap<Node, AdmissionState>,
 }
 
 /// Rules 5 and 14: a ticket is issued by whom the policy lets invite, for a role up to the own one.
@@ -47,7 +45,7 @@ pub(super) fn judge_ticket(ledger: &Ledger, author: Seen, ticket: &Ticket) -> Re
 }
 
 fn may_invite(ledger: &Ledger, has: Role, granted: Role) -> Result<(), Reason> {
-    let needs = ledger.founding.as_ref().map_or(Role::Steward, |f| f.invite.least_role());
+    let needs = least_inviting(ledger);
     if has < needs {
         return Err(Reason::MayNotInvite { has, needs });
     }
@@ -57,18 +55,28 @@ fn may_invite(ledger: &Ledger, has: Role, granted: Role) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Rule 14: a ticket is closed by its sponsor or by a steward.
+fn least_inviting(ledger: &Ledger) -> Role {
+    ledger.founding.as_ref().map_or(Role::Steward, |f| f.invite.least_role())
+}
+
+/// The role that issuing a ticket for this role takes.
+pub(super) fn needs(ledger: &Ledger, role: Role) -> Role {
+    least_inviting(ledger).max(role)
+}
+
+/// Rule 14: a ticket is closed by its sponsor or by a steward. Says whether by its sponsor.
 pub(super) fn judge_close(
     ledger: &Ledger,
     view: &View<'_>,
     author: Seen,
     ticket: Option<Node>,
-) -> Result<Node, Reason> {
+) -> Result<(Node, bool), Reason> {
     let (node, ticket) = find(ledger, view, ticket)?;
-    if ticket.sponsor != author.member && author.role < Role::Steward {
+    let own = ticket.sponsor == author.member;
+    if !own && author.role < Role::Steward {
         return Err(Reason::NotOwnTicket);
     }
-    Ok(node)
+    Ok((node, own))
 }
 
 fn find<'l>(
@@ -76,7 +84,7 @@ fn find<'l>(
     view: &View<'_>,
     ticket: Option<Node>,
 ) -> Result<(Node, &'l TicketState), Reason> {
-    let node = ticket.filter(|n| ledger.holds(view, *n)).ok_or(Reason::NoTicket)?;
+    let node = ticket.filter(|n| view.has(*n)).ok_or(Reason::NoTicket)?;
     let state = ledger.tickets.by_node.get(&node).ok_or(Reason::NoTicket)?;
     Ok((node, state))
 }
@@ -96,9 +104,9 @@ pub(super) struct Admission<'a> {
 }
 
 /// Rules 3 and 14: whether a newcomer gets in. Any member may write the admission; what is asked of
-/// it is that the newcomer's record is good, that the ticket was open as far as the admitter knew,
-/// that its sponsor still stood there, that the device is nobody else's, and that the uses suffice:
-/// since admissions are judged in (depth, id) order, the smallest get them.
+/// it is that the newcomer's record is good, that the ticket was open as far as the admitter knew and
+/// that its sponsor still stood there. Uses and devices are counted by [`has_room`] and
+/// [`Ledger::is_taken`].
 pub(super) fn judge_admission(
     ledger: &Ledger,
     view: &View<'_>,
@@ -114,26 +122,30 @@ pub(super) fn judge_admission(
         return Err(Reason::RecordOfOtherCommunity);
     }
     check(&ticket.key).map_err(Reason::BadRecord)?;
-    if ticket.closes.iter().any(|c| ledger.holds(view, *c)) {
+    if ticket.closes.iter().any(|c| view.has(*c)) {
         return Err(Reason::TicketClosed);
     }
     if !sponsor_stands(ledger, view, ticket) {
         return Err(Reason::SponsorGone);
     }
-    let member = ledger.member_no(&record.member());
-    if ledger.device(&record.device).is_some_and(|d| Some(d.member) != member) {
-        return Err(Reason::DeviceTaken);
-    }
-    // A record names one ticket, so who is a member by it has used this one already.
-    if member.is_none() && ticket.used_by.len() >= ticket.uses as usize {
-        return Err(Reason::TicketUsedUp { uses: ticket.uses });
-    }
     Ok(node)
 }
 
-/// Checks a record outside of any entry, for [`judge_admission`].
-pub(super) fn check_record(
-    record: &SignedJoinRecord,
-) -> impl FnOnce(&[u8; 32]) -> Result<(), RecordFault> + '_ {
-    move |key| check_newcomer(record, key)
+/// Rule 14: whether a ticket has a use left for this newcomer, of those that admissions in `wide`
+/// leave. Since admissions are judged in (depth, id) order, the smallest get them. A record names one
+/// ticket, so who came in by it has used this one already.
+pub(super) fn has_room(
+    ticket: &TicketState,
+    wide: impl Fn(Node) -> bool,
+    member: MemberId,
+) -> Result<(), Reason> {
+    if ticket.admissions.len() < ticket.uses as usize {
+        return Ok(());
+    }
+    let users: BTreeSet<MemberId> =
+        ticket.admissions.iter().filter(|(n, _)| wide(*n)).map(|(_, m)| *m).collect();
+    if users.len() < ticket.uses as usize || users.contains(&member) {
+        return Ok(());
+    }
+    Err(Reason::TicketUsedUp { uses: ticket.uses })
 }

@@ -115,6 +115,63 @@ pub enum Reason {
         /// Uses that the ticket allows.
         uses: u32,
     },
+    /// A revocation at the same time took away what it rests on (rule 8).
+    #[error("somebody had meanwhile taken away what its author wrote it with (entry {})", .by.full())]
+    Struck {
+        /// The revocation.
+        by: EntryId,
+    },
+    /// An admission whose admitter or sponsor a revocation at the same time took the right from. The
+    /// newcomer is *pending*.
+    #[error("who admitted or invited the newcomer had meanwhile been removed or demoted (entry {}), so the newcomer is pending", .by.full())]
+    AdmitterStruck {
+        /// The revocation.
+        by: EntryId,
+    },
+    /// It takes a steward.
+    #[error("it takes a steward, and its author was a {has}", has = .has.word())]
+    NotSteward {
+        /// What the author was.
+        has: Role,
+    },
+    /// The subject is a steward, and not junior to the author.
+    #[error("whom it concerns was a steward, and not junior to its author")]
+    NotSenior,
+    /// An own device that was there before the one used.
+    #[error("the device it revokes is senior to the one it was written with")]
+    SeniorDevice,
+    /// Whom or what it is about is not there.
+    #[error("whom it is about was not a member, or the device not in use, in the roster that it names")]
+    SubjectNotMember,
+    /// `refs[0]` is not a motion that counts.
+    #[error("it names no motion that counts")]
+    NoMotion,
+    /// Fewer endorsements than the quorum.
+    #[error("{has} stewards had endorsed it, and it takes {needs}")]
+    TooFewEndorsements {
+        /// Endorsements that count.
+        has: u32,
+        /// What the quorum asks for.
+        needs: u32,
+    },
+    /// A device record for another member than the author.
+    #[error("a device is added by a device of the same member, and its author was somebody else")]
+    NotOwnDevice,
+    /// Nobody vouches for oneself.
+    #[error("nobody can vouch for oneself")]
+    VouchesForSelf,
+    /// As many devices as a member may have.
+    #[error("the member had {} devices already", crate::limits::MAX_MEMBER_DEVICES)]
+    TooManyDevices,
+    /// The device's record is not good.
+    #[error("the device's record is not good: {0}")]
+    BadDevice(RecordFault),
+    /// `refs[0]` is not a removal of the kind it takes.
+    #[error("it names no removal that it could follow")]
+    NoRemoval,
+    /// `refs[0]` is not an admission that may be restored.
+    #[error("it names no admission that could be restored")]
+    NoAdmission,
     /// A parent is not an epoch in the past.
     #[error("it follows an epoch that its author could not know")]
     UnknownParentEpoch,
@@ -127,6 +184,6 @@ impl Reason {
     /// Whether this leaves a newcomer *pending*: known, not effective, and one entry of a steward
     /// away from being a member.
     pub const fn is_pending(&self) -> bool {
-        matches!(self, Reason::TicketUsedUp { .. })
+        matches!(self, Reason::TicketUsedUp { .. } | Reason::AdmitterStruck { .. })
     }
 }

@@ -1,158 +1,405 @@
-//! The records that [`Roster`] shows, made from the ledger, and the hash over them.
+//! The records that [`Roster`] shows, made from the ledger in the view of all that is supported, and
+//! the hash over them.
 
-use super::graph::View;
-use super::standing::{Ledger, MemberNo};
-use super::tickets::sponsor_stands;
-use super::{DeviceRecord, EpochRecord, MemberRecord, Rank, Roster, TicketRecord};
-use crate::id::MemberId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::graph::Node;
+use super::motions::{endorsers, judge_proposal, needed};
+use super::standing::{MemberNo, Taken};
+use super::tickets::{TicketState, sponsor_stands};
+use super::{
+    Cut, DeviceRecord, EpochRecord, FormerMember, MemberRecord, MotionRecord, Rank, Reason,
+    RevocationKind, RevocationRecord, Roster, SealedKey, TicketRecord, Verdict,
+};
+use crate::id::{DeviceId, EntryId, EpochId, MemberId};
+use crate::payload::{Body, Role, paper_nonce};
 
 const HASH_CONTEXT: &str = "lanai v1 roster state";
 
 impl Roster {
     pub(super) fn fill_records(&mut self) {
-        self.fill_members();
-        self.fill_tickets();
-        self.fill_epochs();
-        self.hash = self.digest();
+        self.members = self.make_members();
+        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
+        self.former = self.make_former();
+        let tickets = self.ledger().tickets.by_node.iter();
+        self.tickets = tickets.filter_map(|(n, t)| self.make_ticket(*n, t)).collect();
+        let epochs = self.ledger().epochs.by_node.keys();
+        self.epochs = epochs.filter_map(|n| self.make_epoch(*n)).collect();
+        self.motions = self.make_motions();
+        self.revocations = self.make_revocations();
+        self.cuts = self.make_cuts();
+        self.hash = std::sync::OnceLock::new();
     }
 
-    fn fill_members(&mut self) {
-        let ledger = &self.ledger;
-        let name = |no: MemberNo| ledger.member(no).id;
-        let mut ranked: Vec<_> = ledger
-            .members()
-            .filter_map(|(no, m)| Some((ledger.rank(&View::Now, no)?, no, m)))
-            .collect();
-        ranked.sort_by(|a, b| ledger.ranks.compare(a.0, b.0));
-        let mut members = Vec::new();
-        for (place, (_, no, member)) in (0u32..).zip(&ranked) {
-            let device = |d| {
-                let known = ledger.device(d)?;
-                let enrolled_by = self.graph.id(*known.enrolments.first()?);
-                Some(DeviceRecord { device: *d, sealing: known.sealing, enrolled_by })
-            };
-            let Some(role) = ledger.role(&View::Now, *no) else { continue };
-            members.push(MemberRecord {
-                id: member.id,
-                role,
-                devices: member.devices.iter().filter_map(device).collect(),
-                sponsor: member.sponsor.map(name),
-                admitted_by: member.admitted_by.map(name),
-                admitted_entry: self.graph.id(member.admitted),
-                rank: Rank(place),
-                pending: false,
-            });
+    /// The records after entries that count came behind all others and changed nothing about them.
+    pub(super) fn refresh_records(&mut self, counted: &[Node]) {
+        if !counted.is_empty() {
+            self.fill_records();
         }
-        let mut waiting: Vec<_> = ledger.tickets.pending.iter().collect();
-        waiting.sort_by_key(|(_, p)| p.node);
-        for (id, p) in waiting {
-            let entry = self.graph.id(p.node);
-            let record = &p.record.record;
+    }
+
+    fn name(&self, no: MemberNo) -> MemberId {
+        self.ledger().member(no).id
+    }
+
+    fn body(&self, node: Node) -> Option<&Body> {
+        self.entries.get(node.0 as usize).map(|e| &e.body)
+    }
+
+    fn make_members(&self) -> Vec<MemberRecord> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let mut ranked: Vec<_> =
+            ledger.members().filter_map(|(no, _)| Some((ledger.rank(&now, no)?, no))).collect();
+        ranked.sort_by(|a, b| ledger.ranks.compare(a.0, b.0));
+        let mut members: Vec<MemberRecord> = (0u32..)
+            .zip(&ranked)
+            .filter_map(|(place, (_, no))| self.make_member(*no, Rank(place)))
+            .collect();
+        self.add_pending(&mut members);
+        members
+    }
+
+    fn make_member(&self, no: MemberNo, rank: Rank) -> Option<MemberRecord> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let member = ledger.member(no);
+        let joinings = &member.joinings;
+        let joining = joinings.iter().find(|j| now.has(j.node)).or_else(|| joinings.first())?;
+        let devices = ledger.devices_of(&now, no).into_iter().map(|(device, e, paper)| {
+            let enrolled_by = self.graph.id(e.node);
+            DeviceRecord { device, sealing: e.sealing, enrolled_by, paper }
+        });
+        Some(MemberRecord {
+            id: member.id,
+            role: ledger.role(&now, no)?,
+            devices: devices.collect(),
+            sponsor: joining.sponsor.map(|m| self.name(m)),
+            admitted_by: joining.admitted_by.map(|m| self.name(m)),
+            admitted_entry: self.graph.id(joining.node),
+            rank,
+            pending: false,
+        })
+    }
+
+    /// Rules 9 and 14: newcomers whose admission lacked a use of the ticket, or was struck. Who came in
+    /// otherwise does not wait.
+    fn add_pending(&self, members: &mut Vec<MemberRecord>) {
+        let (ledger, now) = (self.ledger(), self.now());
+        let mut seen = BTreeSet::new();
+        for (node, admission) in &ledger.tickets.admissions {
+            let entry = self.graph.id(*node);
+            let pending = matches!(
+                self.verdicts.get(&entry),
+                Some(Verdict::Unsupported(reason)) if reason.is_pending()
+            );
+            let record = &admission.record;
+            let id = record.member();
+            let enrols = |d: &DeviceId, of: Option<MemberId>| {
+                ledger.device(d).is_some_and(|d| {
+                    d.enrolments
+                        .iter()
+                        .any(|e| now.has(e.node) && of.is_none_or(|m| m == self.name(e.member)))
+                })
+            };
+            let came_in = || {
+                let known = ledger.member_no(&id).map(|no| ledger.member(no));
+                known.is_some_and(|m| m.devices.iter().any(|d| enrols(d, Some(id))))
+                    || enrols(&record.device, None)
+            };
+            if !pending || came_in() || !seen.insert(id) {
+                continue;
+            }
             members.push(MemberRecord {
-                id: *id,
-                role: p.role,
+                id,
+                role: admission.role,
                 devices: vec![DeviceRecord {
                     device: record.device,
                     sealing: record.sealing,
                     enrolled_by: entry,
+                    paper: paper_nonce(&record.device) == record.nonce,
                 }],
-                sponsor: Some(name(p.sponsor)),
-                admitted_by: Some(name(p.admitted_by)),
+                sponsor: Some(self.name(admission.sponsor)),
+                admitted_by: Some(self.name(admission.admitted_by)),
                 admitted_entry: entry,
                 rank: Rank(u32::try_from(members.len()).unwrap_or(u32::MAX)),
                 pending: true,
             });
         }
-        self.by_id = members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
-        self.members = members;
     }
 
-    fn fill_tickets(&mut self) {
-        let ledger: &Ledger = &self.ledger;
-        let name = |no: &MemberNo| ledger.member(*no).id;
-        self.tickets = ledger
-            .tickets
-            .by_node
-            .iter()
-            .map(|(node, t)| TicketRecord {
-                entry: self.graph.id(*node),
-                key: t.key,
-                role: t.role,
-                uses: t.uses,
-                expires: t.expires,
-                sponsor: name(&t.sponsor),
-                sponsor_stands: sponsor_stands(ledger, &View::Now, t),
-                used_by: t.used_by.iter().map(name).collect(),
-                closed: t.closes.first().map(|c| self.graph.id(*c)),
+    fn make_former(&self) -> Vec<FormerMember> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let gone = ledger.members().filter_map(|(no, m)| {
+            let removal = m.removals.iter().rev().find(|r| now.has(**r))?;
+            if ledger.role(&now, no).is_some() {
+                return None;
+            }
+            let author = self.resolver.facts(*removal)?.by?.member;
+            let device = |d: &DeviceId| {
+                let known = ledger.device(d)?;
+                let enrolment =
+                    known.enrolments.iter().find(|e| e.member == no && now.has(e.node))?;
+                let (device, sealing) = (*d, enrolment.sealing);
+                let enrolled_by = self.graph.id(enrolment.node);
+                Some(DeviceRecord { device, sealing, enrolled_by, paper: ledger.is_paper(no, d) })
+            };
+            Some(FormerMember {
+                id: m.id,
+                removed_by: self.graph.id(*removal),
+                author: self.name(author),
+                devices: m.devices.iter().filter_map(device).collect(),
             })
-            .collect();
+        });
+        gone.collect()
     }
 
-    fn fill_epochs(&mut self) {
-        // The records are what is shown; the ledger keeps only what judging needs.
-        let epochs = self.ledger.epochs.by_node.iter_mut().map(|(node, e)| EpochRecord {
-            entry: self.graph.id(*node),
-            id: e.id,
-            parents: std::mem::take(&mut e.parents),
-            links: std::mem::take(&mut e.links),
-            author: e.author,
-            sealed_to: std::mem::take(&mut e.sealed_to),
-        });
-        self.epochs = epochs.collect();
+    fn make_ticket(&self, node: Node, ticket: &TicketState) -> Option<TicketRecord> {
+        let now = self.now();
+        if !now.has(node) {
+            return None;
+        }
+        let mut used_by = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (_, member) in ticket.admissions.iter().filter(|(n, _)| now.has(*n)) {
+            if seen.insert(*member) {
+                used_by.push(*member);
+            }
+        }
+        Some(TicketRecord {
+            entry: self.graph.id(node),
+            key: ticket.key,
+            role: ticket.role,
+            uses: ticket.uses,
+            expires: ticket.expires,
+            sponsor: self.name(ticket.sponsor),
+            sponsor_stands: sponsor_stands(self.ledger(), &now, ticket),
+            used_by,
+            closed: ticket.closes.iter().find(|c| now.has(**c)).map(|c| self.graph.id(*c)),
+        })
+    }
+
+    fn make_epoch(&self, node: Node) -> Option<EpochRecord> {
+        let (now, state) = (self.now(), self.ledger().epochs.by_node.get(&node)?);
+        let entry = self.entries.get(node.0 as usize)?;
+        let Body::Epoch(epoch) = &entry.body else { return None };
+        if !now.has(node) {
+            return None;
+        }
+        let mut sealed_to: BTreeMap<DeviceId, Vec<SealedKey>> = BTreeMap::new();
+        for at in state.seals.iter().filter(|n| now.has(**n)) {
+            let Some(entry) = self.entries.get(at.0 as usize) else { continue };
+            let Body::Seal(seal) = &entry.body else { continue };
+            let (by, entry) = (entry.header.log.device, entry.id);
+            for part in &seal.seals {
+                let sealed = SealedKey { sealed: *part.sealed, by, entry };
+                sealed_to.entry(DeviceId::new(*part.device)).or_default().push(sealed);
+            }
+        }
+        Some(EpochRecord {
+            entry: entry.id,
+            id: state.id,
+            parents: epoch.parents.iter().map(|p| EpochId::new(**p)).collect(),
+            links: epoch.links.to_vec(),
+            author: entry.header.log.device,
+            sealed_to,
+        })
+    }
+
+    fn make_motions(&self) -> Vec<MotionRecord> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let motions = ledger.motions.iter().filter(|(n, _)| now.has(**n));
+        let record = |(node, motion): (&Node, &super::motions::MotionState)| {
+            let proposed = judge_proposal(ledger, &now, &motion.proposal);
+            let subject = proposed.as_ref().ok().and_then(|(_, subject)| *subject);
+            let for_it = endorsers(ledger, &now, (*node, motion), |_| true, subject);
+            let enacted_by = motion.enacts.iter().find(|n| now.has(**n)).map(|n| self.graph.id(*n));
+            MotionRecord {
+                entry: self.graph.id(*node),
+                proposal: motion.proposal.clone(),
+                author: self.name(motion.author),
+                endorsers: for_it.into_iter().map(|m| self.name(m)).collect(),
+                needed: needed(ledger, &now, subject),
+                enacted_by,
+                open: enacted_by.is_none() && proposed.is_ok(),
+            }
+        };
+        motions.map(record).collect()
+    }
+
+    fn make_revocations(&self) -> Vec<RevocationRecord> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let record = |node: &Node| {
+            let taken = ledger.takes(*node)?;
+            let author = self.resolver.facts(*node)?.by?.member;
+            let kind = match taken {
+                Taken::Member(_) => RevocationKind::Member,
+                Taken::Role(_, to) => RevocationKind::Role(to),
+                Taken::Device(_, device) => RevocationKind::Device(device),
+                Taken::Vouch(_, device) => RevocationKind::Vouch(device),
+            };
+            let struck_by = match self.resolver.reason(self.now, *node) {
+                Some(Reason::Struck { by }) => Some(by),
+                _ => None,
+            };
+            Some(RevocationRecord {
+                entry: self.graph.id(*node),
+                kind,
+                subject: self.name(taken.member()),
+                author: self.name(author),
+                kept: now.has(*node),
+                struck_by,
+            })
+        };
+        self.resolver.revocations.iter().filter_map(record).collect()
+    }
+
+    /// Rule 10: the cuts of supported revocations. What the author saw, and what others say they hold.
+    fn make_cuts(&self) -> BTreeMap<DeviceId, Vec<Cut>> {
+        let (ledger, now) = (self.ledger(), self.now());
+        let mut cuts: BTreeMap<DeviceId, Vec<Cut>> = BTreeMap::new();
+        for node in self.resolver.revocations.iter().filter(|n| now.has(**n)) {
+            let Some(taken) = ledger.takes(*node) else { continue };
+            let own: &[_] = match self.body(*node) {
+                Some(Body::Remove(remove)) => &remove.cut,
+                Some(Body::Enact(enact)) => &enact.cut,
+                Some(Body::AddDevice(add)) => add.vouch.as_deref().unwrap_or_default(),
+                _ => &[],
+            };
+            let mut heads: BTreeSet<EntryId> = own.iter().map(|h| EntryId::new(**h)).collect();
+            for (at, author) in &ledger.cuts.checkpoints {
+                // The subject's own word widens nothing, nor does what was said in the knowledge of it.
+                if *author == taken.member() || !now.has(*at) || self.graph.before(*node, *at) {
+                    continue;
+                }
+                if let Some(Body::Checkpoint(checkpoint)) = self.body(*at) {
+                    heads.extend(checkpoint.seen.iter().map(|h| EntryId::new(**h)));
+                }
+            }
+            for (at, _) in ledger.cuts.accepts.iter().filter(|(a, of)| of == node && now.has(*a)) {
+                if let Some(Body::Accept(accept)) = self.body(*at) {
+                    heads.extend(accept.heads.iter().map(|h| EntryId::new(**h)));
+                }
+            }
+            let heads: Vec<EntryId> = heads.into_iter().collect();
+            let member = taken.member();
+            let is_theirs = |d: &&DeviceId| {
+                ledger.device(d).is_some_and(|known| {
+                    known.enrolments.iter().any(|e| e.member == member && now.has(e.node))
+                })
+            };
+            for device in ledger.member(member).devices.iter().filter(is_theirs) {
+                let left = match taken {
+                    Taken::Member(_) => None,
+                    Taken::Role(_, to) => Some(to),
+                    Taken::Device(_, revoked) if revoked == *device => None,
+                    Taken::Device(..) => continue,
+                    Taken::Vouch(_, brought) if brought == *device => Some(Role::Member),
+                    Taken::Vouch(..) => None,
+                };
+                let by = self.graph.id(*node);
+                cuts.entry(*device).or_default().push(Cut { by, left, heads: heads.clone() });
+            }
+        }
+        cuts
     }
 
     /// Every list is preceded by its length, so that no two contents have one encoding.
-    fn digest(&self) -> [u8; 32] {
-        let mut h = blake3::Hasher::new_derive_key(HASH_CONTEXT);
-        let list = |h: &mut blake3::Hasher, n: usize| {
-            h.update(&(n as u64).to_be_bytes());
-        };
-        h.update(self.community.as_bytes());
-        h.update(&self.rules_version().to_be_bytes());
-        h.update(&[self.invite_policy().least_role() as u8]);
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut h = Digest(blake3::Hasher::new_derive_key(HASH_CONTEXT));
+        h.id(self.community.as_bytes());
+        h.0.update(&self.rules_version().to_be_bytes());
+        h.byte(self.invite_policy().least_role() as u8);
         let (num, den) = self.quorum().unwrap_or_default();
-        h.update(&[num, den]);
-        h.update(&self.recovery_key().unwrap_or_default());
-        let counted = || self.verdicts.iter().filter(|(_, v)| v.counts());
-        list(&mut h, counted().count());
-        counted().for_each(|(id, _)| {
-            h.update(id.as_bytes());
-        });
-        list(&mut h, self.members.len());
+        h.0.update(&[num, den]);
+        h.id(&self.recovery_key().unwrap_or_default());
+        let counted: Vec<&EntryId> =
+            self.verdicts.iter().filter(|(_, v)| v.counts()).map(|(id, _)| id).collect();
+        h.list(counted.iter().map(|id| id.as_bytes()));
+        h.count(self.members.len());
         for m in &self.members {
-            h.update(m.id.as_bytes());
-            h.update(&[m.role as u8, u8::from(m.pending)]);
-            h.update(m.sponsor.unwrap_or(MemberId::ZERO).as_bytes());
-            h.update(m.admitted_by.unwrap_or(MemberId::ZERO).as_bytes());
-            h.update(m.admitted_entry.as_bytes());
-            list(&mut h, m.devices.len());
-            for d in &m.devices {
-                h.update(d.device.as_bytes());
-                h.update(&d.sealing);
-                h.update(d.enrolled_by.as_bytes());
-            }
+            h.id(m.id.as_bytes());
+            h.0.update(&[m.role as u8, u8::from(m.pending)]);
+            h.id(m.sponsor.unwrap_or(MemberId::ZERO).as_bytes());
+            h.id(m.admitted_by.unwrap_or(MemberId::ZERO).as_bytes());
+            h.id(m.admitted_entry.as_bytes());
+            h.devices(&m.devices);
         }
-        list(&mut h, self.tickets.len());
+        h.count(self.former.len());
+        for m in &self.former {
+            h.id(m.id.as_bytes());
+            h.id(m.removed_by.as_bytes());
+            h.id(m.author.as_bytes());
+            h.devices(&m.devices);
+        }
+        h.count(self.tickets.len());
         for t in &self.tickets {
-            h.update(t.entry.as_bytes());
-            h.update(&[u8::from(t.sponsor_stands), u8::from(t.closed.is_some())]);
-            list(&mut h, t.used_by.len());
-            t.used_by.iter().for_each(|m| {
-                h.update(m.as_bytes());
-            });
+            h.id(t.entry.as_bytes());
+            h.0.update(&[u8::from(t.sponsor_stands), u8::from(t.closed.is_some())]);
+            h.list(t.used_by.iter().map(|m| m.as_bytes()));
         }
-        list(&mut h, self.epochs.len());
+        h.count(self.epochs.len());
         for e in &self.epochs {
-            h.update(e.entry.as_bytes());
-            list(&mut h, e.sealed_to.len());
+            h.id(e.entry.as_bytes());
+            h.count(e.sealed_to.len());
             for (device, seals) in &e.sealed_to {
-                h.update(device.as_bytes());
-                list(&mut h, seals.len());
-                seals.iter().for_each(|s| {
-                    h.update(s.entry.as_bytes());
-                });
+                h.id(device.as_bytes());
+                h.list(seals.iter().map(|s| s.entry.as_bytes()));
             }
         }
-        h.finalize().into()
+        h.count(self.motions.len());
+        for m in &self.motions {
+            h.id(m.entry.as_bytes());
+            h.list(m.endorsers.iter().map(|m| m.as_bytes()));
+            h.0.update(&m.needed.to_be_bytes());
+            h.id(m.enacted_by.unwrap_or(EntryId::ZERO).as_bytes());
+            h.byte(u8::from(m.open));
+        }
+        h.count(self.revocations.len());
+        for r in &self.revocations {
+            h.id(r.entry.as_bytes());
+            h.id(r.struck_by.unwrap_or(EntryId::ZERO).as_bytes());
+            h.byte(u8::from(r.kept));
+        }
+        h.count(self.cuts.len());
+        for (device, cuts) in &self.cuts {
+            h.id(device.as_bytes());
+            h.count(cuts.len());
+            for cut in cuts {
+                h.id(cut.by.as_bytes());
+                h.byte(cut.left.map_or(u8::MAX, |r| r as u8));
+                h.list(cut.heads.iter().map(|e| e.as_bytes()));
+            }
+        }
+        h.0.finalize().into()
+    }
+}
+
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn id(&mut self, id: &[u8; 32]) {
+        self.0.update(id);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.0.update(&[byte]);
+    }
+
+    fn count(&mut self, n: usize) {
+        self.0.update(&(n as u64).to_be_bytes());
+    }
+
+    fn list<'a>(&mut self, ids: impl ExactSizeIterator<Item = &'a [u8; 32]>) {
+        self.count(ids.len());
+        ids.for_each(|id| self.id(id));
+    }
+
+    fn devices(&mut self, devices: &[DeviceRecord]) {
+        self.count(devices.len());
+        for d in devices {
+            self.id(d.device.as_bytes());
+            self.id(&d.sealing);
+            self.id(d.enrolled_by.as_bytes());
+            self.byte(u8::from(d.paper));
+        }
     }
 }

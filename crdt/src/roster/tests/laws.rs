@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::super::*;
 use super::oracle::Oracle;
-use crate::payload::{Checkpoint, DeviceSeal, Epoch, Seal};
+use crate::payload::{Checkpoint, DeviceSeal, Epoch, Role, Seal};
 
 const PEOPLE: u16 = 7;
 

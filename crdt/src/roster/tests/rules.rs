@@ -2,7 +2,7 @@
 
 use super::super::testing::*;
 use super::super::*;
-use crate::payload::{Genesis, GrantRole, Kind};
+use crate::payload::{Genesis, GrantRole, Kind, Role};
 
 pub(super) fn reason(roster: &Roster, id: EntryId) -> Reason {
     match roster.verdict(&id) {

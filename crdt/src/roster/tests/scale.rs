@@ -2,7 +2,7 @@
 
 use super::super::testing::*;
 use super::super::*;
-use crate::payload::Checkpoint;
+use crate::payload::{Checkpoint, Role};
 
 fn checkpoint() -> Body {
     Body::Checkpoint(Checkpoint::default())

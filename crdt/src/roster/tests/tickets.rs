@@ -5,7 +5,8 @@ use minicbor::bytes::ByteArray;
 use super::super::testing::*;
 use super::super::*;
 use super::rules::{counts, reason, small};
-use crate::payload::{Checkpoint, DeviceSeal, Epoch, Seal};
+use crate::id::EpochId;
+use crate::payload::{Checkpoint, DeviceSeal, Epoch, Role, Seal};
 
 mod rule_8_and_14_tickets {
     use super::*;
