@@ -10,7 +10,7 @@ use super::{START_MS, node::Node};
 use crate::store::StoreError;
 
 /// An act that was done: the entries it wrote.
-type Done = Result<Vec<EntryId>, StoreError>;
+pub(super) type Done = Result<Vec<EntryId>, StoreError>;
 
 /// Whether a store said no to its member, as opposed to not working.
 fn is_refusal(error: &StoreError) -> bool {
@@ -120,7 +120,7 @@ impl Sim<'_> {
             }
             Act::Grant { to, role } => {
                 let to = self.scenario.node(to)?;
-                let member = self.nodes[to].me.member()?;
+                let member = self.nodes[to].me.member?;
                 let grant = GrantRole {
                     member: (*member.as_bytes()).into(),
                     role: (*role).into(),
@@ -132,6 +132,13 @@ impl Sim<'_> {
                 let body = Body::Checkpoint(Checkpoint::default());
                 self.nodes[who].me.write(body, [], now).map(|id| vec![id])
             }
+            Act::Remove { .. }
+            | Act::Demote { .. }
+            | Act::Motion { .. }
+            | Act::Endorse { .. }
+            | Act::Enact { .. }
+            | Act::Readmit { .. }
+            | Act::LetIn { .. } => return self.govern(who, act),
             Act::Turn => {
                 let Node { me, hostile, .. } = &mut self.nodes[who];
                 if let Some(hostile) = hostile {

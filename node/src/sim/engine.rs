@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use lanai_crdt::entry::DeviceSecret;
 use lanai_crdt::id::{CommunityId, EntryId};
 
 use super::link::Link;
@@ -67,6 +68,9 @@ pub(super) struct Sim<'s> {
     pub(super) posts: Vec<Post>,
     pub(super) named: BTreeMap<String, Post>,
     pub(super) tickets: BTreeMap<String, (EntryId, [u8; 32])>,
+    /// Motions by their names, with the endorsements that were written.
+    pub(super) motions: BTreeMap<String, (EntryId, Vec<EntryId>)>,
+    pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.
     pub(super) live: Vec<usize>,
     /// Nothing goes wrong any more.
@@ -115,6 +119,8 @@ impl<'s> Sim<'s> {
             posts: Vec::new(),
             named: BTreeMap::new(),
             tickets: BTreeMap::new(),
+            motions: BTreeMap::new(),
+            recovery: DeviceSecret::from_bytes(&Rng(seed).fork("recovery").array()),
             live,
             calm: false,
             report: Report::default(),
@@ -131,7 +137,7 @@ impl<'s> Sim<'s> {
         self.nodes.iter_mut().for_each(|n| n.set_clock(Clock::Right));
         let long_ago = START_MS - 86_400_000;
         let (founder, others) = self.nodes.split_first_mut().expect("a founder");
-        self.community = founder.me.found(long_ago).expect("a community");
+        self.community = founder.me.found(&self.recovery, long_ago).expect("a community");
         let members = self.scenario.nodes.iter().skip(1).filter(|n| !n.joins).count();
         let uses = u32::try_from(members).unwrap_or(u32::MAX).max(1);
         let role = lanai_crdt::payload::Role::Member;
@@ -323,7 +329,7 @@ impl<'s> Sim<'s> {
     }
 
     /// Links are good from now on, and everybody is there. Whoever meets everybody else is soon
-    /// equal: all members meet the first node and then hear from it what it heard, until nothing is
+    /// equal: all members meet one of them and then hear from it what it heard, until nothing is
     /// new.
     fn settle(&mut self) {
         self.calm = true;
@@ -334,27 +340,30 @@ impl<'s> Sim<'s> {
                 node.start();
             }
         }
-        let hostile: Vec<usize> =
-            (1..self.nodes.len()).filter(|n| !self.nodes[*n].is_honest()).collect();
+        let hostile = self.there(false);
+        let honest = self.there(true);
         for n in hostile {
-            self.at(self.now, Event::Connect { a: n, b: 0 });
+            let b = self.hub();
+            self.at(self.now, Event::Connect { a: n, b });
             self.drain();
         }
         for round in 1..=MAX_ROUNDS {
-            let others: Vec<usize> = (1..self.nodes.len())
-                .filter(|n| self.nodes[*n].is_honest() && self.nodes[*n].me.store.is_some())
-                .collect();
+            // Who was removed is let in nowhere, so it must be one whom most know.
+            let hub = self.hub();
             for direction in 0..2 {
-                for n in &others {
-                    let (a, b) = if direction == 0 { (*n, 0) } else { (0, *n) };
+                for n in honest.iter().copied().filter(|n| *n != hub) {
+                    let (a, b) = if direction == 0 { (n, hub) } else { (hub, n) };
                     self.at(self.now, Event::Connect { a, b });
                     self.drain();
                 }
             }
             self.report.rounds = round;
-            let new = self.nodes[0].me.top_up(self.now).expect("a store that works");
+            let new = match self.nodes[hub].me.top_up(self.now) {
+                Ok(new) => new,
+                Err(error) => panic!("{}: {error}", self.nodes[hub].me.name),
+            };
             let quiet = new.is_empty();
-            self.nodes[0].written.extend(new);
+            self.nodes[hub].written.extend(new);
             if quiet && self.are_equal() {
                 return;
             }
@@ -363,14 +372,30 @@ impl<'s> Sim<'s> {
         panic!("not equal after {MAX_ROUNDS} rounds of meeting: {held:#?}");
     }
 
-    /// The honest nodes that are members as the first one sees it.
-    pub(super) fn standing(&self) -> Vec<usize> {
-        let first = &self.nodes[0].me;
-        let stands = |n: &usize| {
-            let node = &self.nodes[*n];
-            node.is_honest() && node.me.store.is_some() && first.knows(&node.me.device())
+    /// Nodes with a store.
+    fn there(&self, honest: bool) -> Vec<usize> {
+        let nodes = self.nodes.iter().enumerate();
+        let there = nodes.filter(|(_, n)| n.is_honest() == honest && n.me.store.is_some());
+        there.map(|(n, _)| n).collect()
+    }
+
+    /// The honest node that most honest nodes know as a member; of several, the first.
+    pub(super) fn hub(&self) -> usize {
+        let honest = self.there(true);
+        let known = |n: usize| {
+            let device = self.nodes[n].me.device();
+            honest.iter().filter(|o| self.nodes[**o].me.knows(&device)).count()
         };
-        (0..self.nodes.len()).filter(stands).collect()
+        let best = honest.iter().copied().max_by_key(|n| (known(*n), std::cmp::Reverse(*n)));
+        best.unwrap_or(0)
+    }
+
+    /// The honest nodes that are members as that one sees it.
+    pub(super) fn standing(&self) -> Vec<usize> {
+        let first = &self.nodes[self.hub()].me;
+        let mut standing = self.there(true);
+        standing.retain(|n| first.knows(&self.nodes[*n].me.device()));
+        standing
     }
 
     /// What each of those holds, in one line each.

@@ -39,6 +39,7 @@ mod acts;
 mod check;
 mod engine;
 mod forge;
+mod govern;
 pub mod hostile;
 mod link;
 mod live;

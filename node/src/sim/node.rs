@@ -10,7 +10,8 @@ use std::path::Path;
 use lanai_crdt::entry::DeviceSecret;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, MemberId};
 use lanai_crdt::payload::{
-    Admit, Body, InvitePolicy, JoinRecord, Profile, Role, SignedJoinRecord, Ticket,
+    Admit, Body, DeviceStatement, InvitePolicy, JoinRecord, Profile, Role, SignedDevice,
+    SignedJoinRecord, Ticket,
 };
 use lanai_crdt::seal::SealingSecret;
 
@@ -55,6 +56,10 @@ pub struct Me {
     clock: Clock,
     place: Place,
     nonce: [u8; 16],
+    /// As a member: what others call it, also after its device was changed.
+    pub(super) member: Option<MemberId>,
+    /// Times that it began anew with other keys.
+    homes: u32,
 }
 
 /// A node and what befalls it.
@@ -113,6 +118,8 @@ impl Node {
                 clock: spec.clock,
                 place,
                 nonce,
+                member: None,
+                homes: 0,
             },
             hostile: plug_in,
             side: 0,
@@ -174,6 +181,11 @@ impl Me {
         self.place.db.exists()
     }
 
+    /// Whether it was removed and taken back.
+    pub(super) fn was_away(&self) -> bool {
+        self.homes > 0
+    }
+
     fn open(&mut self) {
         if self.place.db.exists() && self.store.is_none() {
             self.store = Some(Store::open(&self.place).expect("a store that was closed opens"));
@@ -184,12 +196,16 @@ impl Me {
         Profile { name: self.name.clone(), ..Profile::default() }
     }
 
-    pub(super) fn found(&mut self, now: u64) -> Result<CommunityId, StoreError> {
+    pub(super) fn found(
+        &mut self,
+        recovery: &DeviceSecret,
+        now: u64,
+    ) -> Result<CommunityId, StoreError> {
         let founding = Founding {
             name: "porch".into(),
             charter: None,
             profile: self.profile(),
-            recovery_key: *DeviceSecret::from_bytes(&self.rng.array()).device().as_bytes(),
+            recovery_key: *recovery.device().as_bytes(),
             invite: InvitePolicy::Members,
             quorum: (2, 3),
         };
@@ -197,6 +213,7 @@ impl Me {
         let store = Store::create(&self.place, &self.author, &founding, now, &mut self.rng)?;
         let community = store.community();
         self.store = Some(store);
+        self.member = self.store().own_member()?;
         Ok(community)
     }
 
@@ -293,12 +310,29 @@ impl Me {
             Store::create_joined(&self.place, community, device, roster, clock, &mut self.rng)?;
         store.open_seals(&self.author, clock)?;
         self.store = Some(store);
+        self.member = self.store().own_member()?;
         self.write(Body::Profile(self.profile()), [], now)
     }
 
-    /// The member that its device belongs to.
-    pub fn member(&self) -> Option<MemberId> {
-        self.store.as_ref()?.own_member().ok()?
+    /// Begins anew as the member that it was, with other keys and an empty home; gives the statement
+    /// of the new device.
+    pub(super) fn renew(&mut self, community: CommunityId, member: MemberId) -> SignedDevice {
+        self.store = None;
+        self.homes += 1;
+        self.author = Author {
+            device: DeviceSecret::from_bytes(&self.rng.array()),
+            sealing: SealingSecret::from_bytes(&self.rng.array()),
+        };
+        self.place.db.set_extension(format!("{}.db", self.homes));
+        self.place.token.set_extension(format!("{}.token", self.homes));
+        let statement = DeviceStatement {
+            community,
+            member,
+            device: self.device(),
+            sealing: *self.author.sealing.public().as_bytes(),
+            nonce: self.rng.array(),
+        };
+        statement.sign(&self.author.device)
     }
 
     /// Takes a batch in, and makes what came readable.

@@ -22,6 +22,9 @@ pub fn random(seed: u64) -> Scenario {
     let mut timeline = Vec::new();
     acts(&mut rng, &nodes, &mut timeline);
     joins(&mut rng, &nodes, &mut timeline);
+    if rng.chance(50) {
+        removals(&mut rng, &nodes, &mut timeline);
+    }
     trouble(&mut rng, &nodes, &mut timeline);
     let links = LinkSpec {
         latency_ms: (rng.below(20), rng.within(20, 600)),
@@ -127,6 +130,50 @@ fn joins(rng: &mut Rng, nodes: &[NodeSpec], timeline: &mut Vec<Step>) {
             let through = nodes[rng.place(HONEST - NEWCOMERS)].name.clone();
             let join = Act::Join { ticket: "door".into(), through };
             timeline.push(step(time(rng, 20, SECONDS - 20), Some(node.name.clone()), join));
+        }
+    }
+}
+
+/// Members are made stewards, and some take membership and roles from others, motions included.
+fn removals(rng: &mut Rng, nodes: &[NodeSpec], timeline: &mut Vec<Step>) {
+    let first = nodes[0].name.clone();
+    let stewards: Vec<String> =
+        nodes[1..HONEST - NEWCOMERS].iter().take(4).map(|n| n.name.clone()).collect();
+    for to in &stewards {
+        let grant = Act::Grant { to: to.clone(), role: RoleName::Steward };
+        timeline.push(step(time(rng, 1, 10), Some(first.clone()), grant));
+    }
+    for n in 0..rng.within(1, 3) {
+        let who = rng.pick(&stewards).clone();
+        let member = if rng.chance(60) { honest(rng, nodes) } else { rng.pick(nodes).name.clone() };
+        let at = rng.within(20, SECONDS - 40);
+        match rng.below(4) {
+            0 => {
+                let demote = Act::Demote { member, role: RoleName::Member };
+                timeline.push(step(at as f64, Some(who), demote));
+            }
+            1 => {
+                let name = format!("motion {n}");
+                let motion = Act::Motion { name: name.clone(), remove: member };
+                timeline.push(step(at as f64, Some(who), motion));
+                for other in &stewards {
+                    let at = time(rng, at + 1, at + 20);
+                    let endorse = Act::Endorse { motion: name.clone() };
+                    timeline.push(step(at, Some(other.clone()), endorse));
+                }
+                let by = honest(rng, nodes);
+                let enact = Act::Enact { motion: name };
+                timeline.push(step((at + 25) as f64, Some(by), enact));
+            }
+            _ => {
+                let recovery = rng.chance(20);
+                let remove = Act::Remove { member: member.clone(), recovery };
+                timeline.push(step(at as f64, Some(who.clone()), remove));
+                if rng.chance(30) {
+                    let at = time(rng, at + 5, at + 30);
+                    timeline.push(step(at, Some(who), Act::Readmit { member }));
+                }
+            }
         }
     }
 }

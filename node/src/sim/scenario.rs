@@ -242,6 +242,49 @@ pub enum Act {
     },
     /// Joins the roster's heads.
     Checkpoint,
+    /// Takes membership away, with a cut at what the author saw.
+    Remove {
+        /// From whom.
+        member: String,
+        /// Signed with the founder's recovery key.
+        #[serde(default)]
+        recovery: bool,
+    },
+    /// Takes every role above one away.
+    Demote {
+        /// From whom.
+        member: String,
+        /// What is left.
+        role: RoleName,
+    },
+    /// Asks the stewards to remove somebody.
+    Motion {
+        /// Its name in the rest of the scenario.
+        #[serde(rename = "as")]
+        name: String,
+        /// Whom.
+        remove: String,
+    },
+    /// Endorses a motion.
+    Endorse {
+        /// Which.
+        motion: String,
+    },
+    /// Does what a motion asks, with all endorsements that the node holds.
+    Enact {
+        /// Which.
+        motion: String,
+    },
+    /// Takes back somebody who was removed, with new keys.
+    Readmit {
+        /// Whom.
+        member: String,
+    },
+    /// Lets in somebody who is pending.
+    LetIn {
+        /// Whom.
+        member: String,
+    },
     /// Gives a hostile plug-in its turn.
     Turn,
     /// Groups of nodes that no longer reach each other. Who is not named is in a group with the
@@ -297,6 +340,13 @@ impl Act {
             | Act::Join { .. }
             | Act::Grant { .. }
             | Act::Checkpoint
+            | Act::Remove { .. }
+            | Act::Demote { .. }
+            | Act::Motion { .. }
+            | Act::Endorse { .. }
+            | Act::Enact { .. }
+            | Act::Readmit { .. }
+            | Act::LetIn { .. }
             | Act::Turn => true,
             Act::Split { .. }
             | Act::Heal
@@ -440,6 +490,11 @@ impl Scenario {
                     match act {
                         Act::Join { through: name, .. }
                         | Act::Grant { to: name, .. }
+                        | Act::Remove { member: name, .. }
+                        | Act::Demote { member: name, .. }
+                        | Act::Motion { remove: name, .. }
+                        | Act::Readmit { member: name }
+                        | Act::LetIn { member: name }
                         | Act::Carry { to: name }
                         | Act::Meet { with: name } => names.push(name),
                         _ => {}
