@@ -181,7 +181,8 @@ impl Sim<'_> {
             self.nodes[through].written.extend(&written);
         }
         self.announce(through, &written);
-        Some(self.nodes[who].me.join(self.community, &roster, now).map(|profile| vec![profile]))
+        let profile = self.nodes[who].me.join(self.community, &roster, now);
+        Some(profile.map(|profile| profile.into_iter().collect()))
     }
 
     fn posted(&mut self, name: Option<&String>, post: Post) {

@@ -42,6 +42,7 @@ impl Sim<'_> {
     /// All that must hold when nothing happens any more.
     pub(super) fn check_end(&mut self) {
         let standing = self.standing();
+        let keyless = self.nodes[self.hub()].me.keyless;
         let mut hashes = BTreeMap::new();
         let written: BTreeSet<EntryId> =
             standing.iter().flat_map(|n| self.nodes[*n].written.iter().copied()).collect();
@@ -49,13 +50,20 @@ impl Sim<'_> {
         for n in &standing {
             let me = &self.nodes[*n].me;
             let store = me.store();
-            store.open_seals(&me.author, me.clock(self.now)).expect("a store that works");
+            let clock = me.clock(self.now);
+            let opened = store.open_seals(&me.author, clock).expect("a store that works");
             while store.fold_pending(1000).expect("a store that works").left > 0 {}
             let lost = store.unknown(&all).expect("a store that works");
             assert!(lost.is_empty(), "{} lacks {lost:?}", self.whose_are(&lost, &me.name));
             let missing = store.missing_payloads(usize::MAX).expect("a store that works");
             let missing: Vec<_> = missing.into_iter().filter(|id| written.contains(id)).collect();
             assert!(missing.is_empty(), "{} lacks the text of {missing:?}", me.name);
+            if opened.locked > 0 {
+                // States are equal where sets and keys are.
+                assert!(keyless, "{} cannot open {} epochs", me.name, opened.locked);
+                self.report.locked_out += 1;
+                continue;
+            }
             hashes.insert(me.name.clone(), store.state_hash().expect("a store that works"));
         }
         let first = hashes.values().next().copied().unwrap_or_default();
@@ -65,8 +73,8 @@ impl Sim<'_> {
         );
         // All are equal now: one is looked at in full, and of another every byte.
         let store = self.nodes[self.hub()].me.store();
-        // Of who was removed and came back, some may be cut off.
-        let stayed = standing.iter().map(|n| &self.nodes[*n]).filter(|n| !n.me.was_away());
+        // Of who was removed or pending for a while, some may be cut off.
+        let stayed = standing.iter().map(|n| &self.nodes[*n]).filter(|n| !n.me.away);
         for id in stayed.flat_map(|n| &n.written) {
             let entry = store.entry(id).expect("a store that works").expect("it is held");
             assert_eq!(entry.aside, None, "{id} by an honest member does not count");

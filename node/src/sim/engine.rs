@@ -157,7 +157,7 @@ impl<'s> Sim<'s> {
         for node in newcomers {
             let profile = node.me.join(self.community, &roster, long_ago).expect("a newcomer");
             if node.is_honest() {
-                node.written.insert(profile);
+                node.written.extend(profile);
             }
         }
         for (node, clock) in self.nodes.iter_mut().zip(clocks) {

@@ -64,14 +64,13 @@ impl Sim<'_> {
             Act::Enact { motion } => {
                 let (entry, endorsements) = self.motions.get(motion)?.clone();
                 let roster = self.nodes[who].me.store().roster().ok()?;
-                let subject = roster.motions().find(|m| m.entry == entry).and_then(|m| {
-                    match &m.proposal {
+                let subject =
+                    roster.motions().find(|m| m.entry == entry).and_then(|m| match &m.proposal {
                         Proposal::Remove(Subject::Member(id) | Subject::Role(id, _)) => {
                             Some(MemberId::new(**id))
                         }
                         _ => None,
-                    }
-                });
+                    });
                 let unknown = self.nodes[who].me.store().unknown(&endorsements).ok()?;
                 let held = endorsements.into_iter().filter(|id| !unknown.contains(id));
                 let enact = Enact {
@@ -81,8 +80,11 @@ impl Sim<'_> {
                 self.nodes[who].me.write(Body::Enact(enact), [entry], now).map(|id| vec![id])
             }
             Act::Readmit { member } => self.readmit(who, member)?,
-            Act::LetIn { member } => {
-                let member = self.member(member)?;
+            Act::LetIn { member: name } => {
+                let member = self.member(name)?;
+                if let Some(node) = self.scenario.node(name) {
+                    self.nodes[node].me.away = true;
+                }
                 let roster = self.nodes[who].me.store().roster().ok()?;
                 let admit = roster.member(&member)?.admitted_entry;
                 let done = self.nodes[who].me.write(Body::Restore, [admit], now);
@@ -106,7 +108,8 @@ impl Sim<'_> {
         let roster = store.roster().expect("a store that works");
         let devices = roster.member(member).map(|m| m.devices.clone()).unwrap_or_default();
         let heads = store.log_heads().expect("a store that works");
-        let own = heads.into_iter().filter(|(log, ..)| devices.iter().any(|d| d.device == log.device));
+        let own =
+            heads.into_iter().filter(|(log, ..)| devices.iter().any(|d| d.device == log.device));
         let mut cut = ascending(own.map(|(.., id)| id));
         cut.truncate(MAX_CUT_HEADS);
         cut
@@ -121,8 +124,7 @@ impl Sim<'_> {
         }
         let store = self.nodes[who].me.store();
         let roster = store.roster().ok()?;
-        let removal =
-            roster.former().find(|f| f.id == member).map(|f| f.removed_by)?;
+        let removal = roster.former().find(|f| f.id == member).map(|f| f.removed_by)?;
         self.crash(back);
         let node = &mut self.nodes[back];
         node.up = true;
@@ -140,8 +142,8 @@ impl Sim<'_> {
         let roster = door.store().roster_entries().expect("a store that works");
         let profile = self.nodes[back].me.join(self.community, &roster, self.now);
         Some(profile.map(|profile| {
-            self.nodes[back].written.insert(profile);
-            self.announce(back, &[profile]);
+            self.nodes[back].written.extend(profile);
+            self.announce(back, profile.as_slice());
             written
         }))
     }

@@ -219,7 +219,11 @@ impl Sim<'_> {
                 self.nodes[at].me.name,
                 self.nodes[peer].me.name,
                 taken.refused,
-                self.whereabouts(at, peer, &taken.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+                self.whereabouts(
+                    at,
+                    peer,
+                    &taken.refused.iter().map(|(id, _)| *id).collect::<Vec<_>>()
+                )
             );
         }
         self.give(link, end, Input::Ingested(taken.report));

@@ -60,6 +60,10 @@ pub struct Me {
     pub(super) member: Option<MemberId>,
     /// Times that it began anew with other keys.
     homes: u32,
+    /// It was removed and taken back, or pending and let in.
+    pub(super) away: bool,
+    /// When it last looked who lacks the key to write with, it had none itself.
+    pub(super) keyless: bool,
 }
 
 /// A node and what befalls it.
@@ -120,6 +124,8 @@ impl Node {
                 nonce,
                 member: None,
                 homes: 0,
+                away: false,
+                keyless: false,
             },
             hostile: plug_in,
             side: 0,
@@ -179,11 +185,6 @@ impl Me {
     /// Whether it is, or once was, a member with a store.
     pub(super) fn has_home(&self) -> bool {
         self.place.db.exists()
-    }
-
-    /// Whether it was removed and taken back.
-    pub(super) fn was_away(&self) -> bool {
-        self.homes > 0
     }
 
     fn open(&mut self) {
@@ -291,18 +292,24 @@ impl Me {
         let store = self.store.as_ref().expect("who acts has a store");
         match store.top_up(&self.author, now, &mut self.rng) {
             // Somebody else has it, or it comes later.
-            Err(StoreError::NoEpochKey) => Ok(Vec::new()),
-            other => other,
+            Err(StoreError::NoEpochKey) => {
+                self.keyless = true;
+                Ok(Vec::new())
+            }
+            other => {
+                self.keyless = false;
+                other
+            }
         }
     }
 
-    /// Makes the store of a newcomer from what its admitter sent, and says who it is.
+    /// Makes the store of a newcomer from what its admitter sent, and says who it is; gives the profile.
     pub(super) fn join(
         &mut self,
         community: CommunityId,
         roster: &[StoredEntry],
         now: u64,
-    ) -> Result<EntryId, StoreError> {
+    ) -> Result<Option<EntryId>, StoreError> {
         let device = self.device();
         let roster = roster.iter().map(incoming).collect();
         let clock = self.clock(now);
@@ -311,7 +318,11 @@ impl Me {
         store.open_seals(&self.author, clock)?;
         self.store = Some(store);
         self.member = self.store().own_member()?;
-        self.write(Body::Profile(self.profile()), [], now)
+        match self.write(Body::Profile(self.profile()), [], now) {
+            // The key comes later; a profile can wait.
+            Err(StoreError::NoEpochKey) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// Begins anew as the member that it was, with other keys and an empty home; gives the statement
@@ -319,6 +330,7 @@ impl Me {
     pub(super) fn renew(&mut self, community: CommunityId, member: MemberId) -> SignedDevice {
         self.store = None;
         self.homes += 1;
+        self.away = true;
         self.author = Author {
             device: DeviceSecret::from_bytes(&self.rng.array()),
             sealing: SealingSecret::from_bytes(&self.rng.array()),
