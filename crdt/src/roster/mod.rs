@@ -56,6 +56,7 @@ use crate::entry::Class;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
 use crate::payload::{Body, InvitePolicy, SignedJoinRecord};
 
+
 mod effects;
 mod entry;
 mod epochs;
@@ -351,11 +352,7 @@ impl Roster {
     fn standing_at(&self, view: &View<'_>, device: &DeviceId) -> Option<Standing> {
         let seen = self.ledger().seen(view, device)?;
         let enrolled_by = self.graph.id(seen.enrolled_by);
-        Some(Standing {
-            member: self.ledger().member(seen.member).id,
-            role: seen.role,
-            enrolled_by,
-        })
+        Some(Standing { member: self.ledger().member(seen.member).id, role: seen.role, enrolled_by })
     }
 
     fn view(&self, heads: &[EntryId]) -> View<'_> {

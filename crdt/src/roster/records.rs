@@ -161,6 +161,7 @@ pub struct EpochRecord {
     pub sealed_to: BTreeMap<DeviceId, Vec<SealedKey>>,
 }
 
+
 /// Somebody who was a member, and was removed or left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerMember {
