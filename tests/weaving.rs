@@ -26,8 +26,10 @@ const GROUPS: [&[usize]; 3] = [&[0, 1], &[2, 3], &[4]];
 /// What one member did to the page.
 struct Weave {
     author: usize,
-    /// What was typed that was not there before.
-    typed: String,
+    /// The text that was met.
+    before: String,
+    /// The text that was left.
+    after: String,
 }
 
 #[test]
@@ -65,8 +67,9 @@ fn what_five_weave_apart_comes_together_and_every_character_has_its_author() {
         for _ in 0..rounds {
             for member in group {
                 weave(&homes, *member, &thread, &mut random, &mut paragraphs, &mut woven);
+                // What was met is then known exactly; weaves cross between the groups.
+                until_equal(&group.iter().map(|m| &homes[*m]).collect::<Vec<_>>());
             }
-            until_equal(&group.iter().map(|m| &homes[*m]).collect::<Vec<_>>());
         }
         for member in group {
             homes[*member].stop();
@@ -115,7 +118,8 @@ fn what_five_weave_apart_comes_together_and_every_character_has_its_author() {
     }
 }
 
-/// Every entry that was acknowledged is in the log, with what its author typed.
+/// Every entry that was acknowledged is in the log, and what it says makes exactly the text that its
+/// author left of the one that was met.
 fn nothing_is_gone(log: &Value, woven: &BTreeMap<String, Weave>) {
     let entries = log["entries"].as_array().unwrap();
     for (id, weave) in woven {
@@ -123,11 +127,20 @@ fn nothing_is_gone(log: &Value, woven: &BTreeMap<String, Weave>) {
         let entry = entry.unwrap_or_else(|| panic!("{id} is gone from {log}"));
         assert_eq!(entry["by"]["name"], NAMES[weave.author]);
         assert_eq!(entry["status"], "in the text", "{entry}");
-        // Letters that were there already need not be in the difference.
-        let inserted: usize = inserts(entry).iter().map(|i| i.chars().count()).sum();
-        assert!(inserted * 2 >= weave.typed.chars().count(), "{entry}\n{}", weave.typed);
+        assert_eq!(spliced(&weave.before, entry), weave.after, "{entry}");
     }
     assert_eq!(entries.len(), woven.len());
+}
+
+/// A text after the splices of an entry.
+fn spliced(before: &str, entry: &Value) -> String {
+    let mut text: Vec<char> = before.chars().collect();
+    for splice in entry["splices"].as_array().unwrap().iter().rev() {
+        let number = |field: &str| usize::try_from(splice[field].as_u64().unwrap()).unwrap();
+        let (at, end) = (number("at"), number("at") + number("delete"));
+        text.splice(at..end, splice["insert"].as_str().unwrap().chars());
+    }
+    text.into_iter().collect()
 }
 
 /// The parts make the text, and each was typed by whom it is said to be, in the entry it names.
@@ -141,16 +154,19 @@ fn every_character_has_its_author(
     let whole: String = parts.iter().filter_map(|p| p["text"].as_str()).collect();
     assert_eq!(page["text"], whole.as_str());
     let mut authors = BTreeMap::new();
+    // What is left of an entry stands in the order in which it was typed.
+    let inserted = |id: &str| {
+        let entries = log["entries"].as_array().unwrap();
+        inserts(entries.iter().find(|e| e["id"] == id).unwrap()).concat()
+    };
+    let mut left: BTreeMap<&str, std::vec::IntoIter<char>> = BTreeMap::new();
     for part in parts {
         let (text, id) = (part["text"].as_str().unwrap(), part["entry"].as_str().unwrap());
         let weave = woven.get(id).unwrap_or_else(|| panic!("nobody wrote {id}: {part}"));
         assert_eq!(part["by"]["name"], NAMES[weave.author], "{part}");
-        let entries = log["entries"].as_array().unwrap();
-        let entry = entries.iter().find(|e| e["id"] == id).unwrap();
-        // Two stretches that one entry inserted stand side by side when what was between them went.
-        let all = inserts(entry).concat();
-        let mut typed = all.chars();
-        assert!(text.chars().all(|c| typed.any(|t| t == c)), "{part} is not of {entry}");
+        let typed =
+            left.entry(id).or_insert_with(|| inserted(id).chars().collect::<Vec<_>>().into_iter());
+        assert!(text.chars().all(|c| typed.any(|t| t == c)), "{part} is not of {}", inserted(id));
         *authors.entry(weave.author).or_insert(0usize) += text.chars().count();
     }
     eprintln!("{} characters in {} parts; by {authors:?}", whole.chars().count(), parts.len());
@@ -180,7 +196,7 @@ fn weave(
         before.split("\n\n").filter(|p| !p.trim().is_empty()).map(str::to_owned).collect();
     let new = paragraphs.next().unwrap_or_else(|| panic!("too few paragraphs for so many rounds"));
     let at = random.below(text.len() + 1);
-    let typed = match random.below(6) {
+    match random.below(6) {
         // A sentence of somebody's is put otherwise.
         0 | 1 if at < text.len() => {
             let words: Vec<&str> = text[at].split(' ').collect();
@@ -189,20 +205,14 @@ fn weave(
             let mended: Vec<&str> = new.split(' ').take(6).collect();
             let all = [&words[..from], mended.as_slice(), &words[to..]].concat();
             text[at] = all.join(" ");
-            mended.join(" ")
         }
         // A paragraph makes room for another.
-        2 if text.len() > 5 && at < text.len() => {
-            text[at].clone_from(&new);
-            new
-        }
-        _ => {
-            text.insert(at, new.clone());
-            new
-        }
-    };
-    let id = home.text(&["page", "edit", thread, "-m", &text.join("\n\n")], "id");
-    woven.insert(id, Weave { author, typed });
+        2 if text.len() > 5 && at < text.len() => text[at] = new,
+        _ => text.insert(at, new),
+    }
+    let after = text.join("\n\n");
+    let id = home.text(&["page", "edit", thread, "-m", &after], "id");
+    woven.insert(id, Weave { author, before, after });
 }
 
 /// Paragraphs of people's prose, each once.

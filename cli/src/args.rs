@@ -20,8 +20,8 @@ pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
 pub use community::{
-    IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, ProfileArgs, TicketCommand,
-    WhoArgs,
+    DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
+    MotionCommand, ProfileArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
@@ -188,9 +188,15 @@ pub enum Command {
     /// Members and their roles
     #[command(subcommand)]
     Member(MemberCommand),
+    /// What stewards decide together
+    #[command(subcommand)]
+    Motion(MotionCommand),
     /// Tickets that were made
     #[command(subcommand)]
     Ticket(TicketCommand),
+    /// Your devices: add one, list them, revoke one that was lost
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Your keys, to be kept somewhere safe
     #[command(subcommand)]
     Identity(IdentityCommand),

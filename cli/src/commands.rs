@@ -8,9 +8,11 @@ mod attention_tests;
 mod close;
 mod completion;
 mod config;
+mod device;
 mod digest;
 mod edit;
 mod export;
+mod govern;
 mod help;
 mod hints;
 mod identity;
@@ -24,6 +26,7 @@ mod leave;
 mod list_tests;
 mod man;
 mod member;
+mod motion;
 mod needs;
 mod node;
 mod note;
@@ -150,7 +153,9 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Join(args) => join::run(context, args),
         Command::Leave(args) => leave::run(context, args),
         Command::Member(command) => member::run(context, command),
+        Command::Motion(command) => motion::run(context, command),
         Command::Ticket(command) => ticket::run(context, command),
+        Command::Device(command) => device::run(context, command),
         Command::Identity(command) => identity::run(context, command),
         Command::Status => status::run(context),
         Command::Peers(args) => peers::run(context, args),

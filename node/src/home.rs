@@ -162,6 +162,12 @@ impl Home {
         self.root.join("drafts")
     }
 
+    /// The request of this device to become a member's, until it is one.
+    #[must_use]
+    pub fn device_request(&self) -> PathBuf {
+        self.root.join("device.request")
+    }
+
     /// How far joining a community came.
     #[must_use]
     pub fn join_state(&self) -> PathBuf {

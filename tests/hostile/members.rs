@@ -3,6 +3,7 @@
 //! The oracle of all of these: equal sets of entries give equal states on all nodes, in whatever
 //! order, batches and repetitions they came, and what others wrote is there and can be read.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lanai_crdt::clock::Hlc;
@@ -47,6 +48,16 @@ fn shuffled(n: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by_key(|i| key(i) >> 7);
     order
+}
+
+/// A founder, who began a thread, and two members, all of whom hold the same.
+fn three(dir: &Path) -> (Person, Person, Person, EntryId) {
+    let ana = found(dir, "Ana").unwrap();
+    let [eve, ben] = ["Eve", "Ben"].map(|name| ana.admit(dir, name).unwrap());
+    let thread = ana.note("The ford", "Who has crossed it?").unwrap();
+    eve.take_all_from(&ana).unwrap();
+    ben.take_all_from(&ana).unwrap();
+    (ana, eve, ben, thread)
 }
 
 #[test]
@@ -326,12 +337,7 @@ fn header_nonsense(eve: &mut Scribe<'_>, thread: EntryId) -> Vec<Crafted> {
 #[test]
 fn a_hostile_member_harms_only_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let ana = found(dir.path(), "Ana").unwrap();
-    let eve = ana.admit(dir.path(), "Eve").unwrap();
-    let ben = ana.admit(dir.path(), "Ben").unwrap();
-    let thread = ana.note("The ford", "Who has crossed it?").unwrap();
-    eve.take_all_from(&ana).unwrap();
-    ben.take_all_from(&ana).unwrap();
+    let (ana, eve, ben, thread) = three(dir.path());
     let posts =
         [ben.reply(thread, "I have, on foot.").unwrap(), eve.reply(thread, "Me too.").unwrap()];
     ana.take_all_from(&eve).unwrap();
@@ -419,12 +425,7 @@ fn a_hostile_member_harms_only_itself() {
 #[test]
 fn a_flood_by_one_member_leaves_the_others_readable() {
     let dir = tempfile::tempdir().unwrap();
-    let ana = found(dir.path(), "Ana").unwrap();
-    let eve = ana.admit(dir.path(), "Eve").unwrap();
-    let ben = ana.admit(dir.path(), "Ben").unwrap();
-    let thread = ana.note("The ford", "Who has crossed it?").unwrap();
-    eve.take_all_from(&ana).unwrap();
-    ben.take_all_from(&ana).unwrap();
+    let (ana, eve, ben, thread) = three(dir.path());
     let reply = ben.reply(thread, "I have, on foot.").unwrap();
 
     let mut scribe = Scribe::new(&eve, 1);

@@ -127,10 +127,14 @@ pub struct ProfileArgs {
 pub enum MemberCommand {
     /// List members with their roles and key marks
     List,
-    /// Give a member a role
+    /// Give a member a role, or take roles back
     #[command(after_help = "\
 Examples:
-  lanai member role ann lead")]
+  lanai member role ann lead
+  lanai member role ann member --reason \"handed over to Ben\"
+
+You may grant roles up to your own. Taking one back from a steward takes a steward who is senior, or a
+motion (`lanai motion open`).")]
     Role {
         /// The member, by name or by any unique beginning of the id
         #[arg(value_name = "MEMBER")]
@@ -138,6 +142,93 @@ Examples:
         /// The role
         #[arg(value_enum)]
         role: Role,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Remove a member from the community
+    #[command(after_help = "\
+Examples:
+  lanai member remove eve --reason \"the laptop was sold with the keys on it\"
+
+What they wrote until now stays. Whoever has seen the removal writes under a new key, which a removed
+member never gets. What they hold already cannot be called back, and until the removal has reached
+somebody, that member's node still shares new posts with them.")]
+    Remove {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// List what happened to the membership: who did what, why, and what came of it
+    Log,
+}
+
+/// `lanai motion`
+#[derive(Debug, Subcommand)]
+pub enum MotionCommand {
+    /// Propose something to the stewards
+    #[command(after_help = "\
+Examples:
+  lanai motion open remove dan --reason \"his key was stolen\"
+  lanai motion open role dan member
+  lanai motion open role ann steward
+
+A motion does what a steward alone may not: it can remove or demote a senior steward. It takes two thirds
+of the stewards (or what the community agreed on at its founding), whoever it is about left out.")]
+    Open {
+        /// What is proposed
+        #[command(subcommand)]
+        act: MotionAct,
+    },
+    /// Endorse a motion, as a steward
+    Endorse {
+        /// The motion, by any unique beginning of its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Do what a motion proposes, once enough stewards endorse it
+    Enact {
+        /// The motion, by any unique beginning of its id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// List motions, with who endorses them and how many it takes
+    List {
+        /// Also those that were enacted
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// What a motion proposes.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MotionAct {
+    /// To remove a member
+    Remove {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// To give a member a role, or to take roles back
+    Role {
+        /// The member, by name or by any unique beginning of the id
+        #[arg(value_name = "MEMBER")]
+        member: String,
+        /// The role
+        #[arg(value_enum)]
+        role: Role,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
@@ -158,6 +249,76 @@ Examples:
         /// The ticket, by any unique beginning of its id
         #[arg(value_name = "ID")]
         id: String,
+    },
+}
+
+/// `lanai device`
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Say where the community is, for a further device of yours
+    #[command(after_help = "\
+Examples:
+  lanai device invite              on the device that you have
+  lanai device join lanaidev1…     on the new one; it answers with a request
+  lanai device add lanaireq1…      on the device that you have
+
+The text holds no secret. It tells who reads it the names of the community and yours, and addresses.")]
+    Invite {
+        /// Print the text only
+        #[arg(long)]
+        no_qr: bool,
+    },
+    /// Make this machine a device of yours
+    #[command(after_help = "\
+Examples:
+  lanai device join lanaidev1…
+  lanai device join                print the request again
+
+Needs a home without an identity. Once the request was added on the other device, `lanai up` gets
+everything from the members' nodes.")]
+    Join {
+        /// What `lanai device invite` printed on the other device
+        #[arg(value_name = "TEXT")]
+        invitation: Option<String>,
+    },
+    /// Add a new device by the request that it printed
+    #[command(after_help = "\
+Examples:
+  lanai device add lanaireq1…
+
+Whoever holds a device of yours writes in your name. Compare the device mark with what the new device
+shows.")]
+    Add {
+        /// What `lanai device join` printed on the new device
+        #[arg(value_name = "TEXT")]
+        request: String,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// List the devices of a member, the most senior first
+    List {
+        /// The member, by name or by any unique beginning of the id [default: yourself]
+        #[arg(value_name = "MEMBER")]
+        member: Option<String>,
+    },
+    /// Revoke a device that was lost or stolen
+    #[command(after_help = "\
+Examples:
+  lanai device revoke 7f3k --reason \"left in the train\"
+
+What it wrote until now stays. Whoever has seen this writes under a new key, which the device never
+gets. A device revokes those that were added after it; a steward may revoke a member's.")]
+    Revoke {
+        /// The device, by any unique beginning of its mark
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Why, for all members to read
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do not ask whether to go on
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

@@ -131,7 +131,7 @@ fn export(
 }
 
 /// Where members were reached, the latest first, each with the peer it belongs to.
-fn addresses(app: &App) -> Result<Vec<String>, CliError> {
+pub(super) fn addresses(app: &App) -> Result<Vec<String>, CliError> {
     let others = status::other_devices(app)?;
     let mut found = Vec::new();
     for known in app.store().peers()? {

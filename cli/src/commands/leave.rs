@@ -4,23 +4,30 @@
 //! directory inside the home, which is a home of its own. The home is free for another community.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use lanai_crdt::payload::Role;
+use lanai_crdt::payload::{Role, Subject};
+use lanai_node::control::{Reply, Request};
 use lanai_node::home::Home;
 use lanai_node::join::JoinState;
 use serde::Serialize;
 
-use super::{Context, node, status};
+use super::{Context, govern, node, status};
 use crate::app::App;
 use crate::args::LeaveArgs;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Text};
+
+/// How long to wait for somebody to hear that this member leaves.
+const TELLING: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Left {
     community: Option<status::CommunityShape>,
     moved_to: Option<String>,
     node_stopped: bool,
+    /// Peers that confirmed that they know it.
+    told: usize,
 }
 
 pub(super) fn run(context: &mut Context, args: &LeaveArgs) -> Result<Exit, CliError> {
@@ -35,6 +42,7 @@ pub(super) fn run(context: &mut Context, args: &LeaveArgs) -> Result<Exit, CliEr
     }
     let question = Text::from("Leave ").with(Style::Heading, &name).plain("?");
     context.ui.confirm(question, args.yes)?;
+    let told = tell(context, &app)?;
     let node_stopped = node::stop(&home)?;
     let shape = status::CommunityShape::of(&app)?;
     let short = app.store().community().short();
@@ -42,16 +50,34 @@ pub(super) fn run(context: &mut Context, args: &LeaveArgs) -> Result<Exit, CliEr
     let to = move_out(context, &home, &short)?;
     let shown = to.display().to_string();
     if context.ui.is_json() {
-        let left = Left { community: Some(shape), moved_to: Some(shown), node_stopped };
+        let left = Left { community: Some(shape), moved_to: Some(shown), node_stopped, told };
         context.ui.json("leave", &left)?;
         return Ok(Exit::Done);
     }
     context.ui.say(Text::from("you have left ").with(Style::Heading, name));
+    if told == 0 {
+        context.ui.say("no other node heard of it: the others still see you as a member");
+    }
     context.ui.say(format!("what you have of it is in {shown}, and stays readable to you"));
     context
         .ui
         .hint(format!("`lanai threads --home {shown}` reads it; `lanai up` begins anew here"));
     Ok(Exit::Done)
+}
+
+/// Writes that this member leaves, and waits a little for others to hear of it. Gives how many did.
+fn tell(context: &mut Context, app: &App) -> Result<usize, CliError> {
+    let roster = app.store().roster()?;
+    let me = app.store().own_member()?.and_then(|me| roster.member(&me).cloned());
+    let Some(me) = me.filter(|_| roster.members().len() > 1) else { return Ok(0) };
+    let subject = Subject::Member((*me.id.as_bytes()).into());
+    govern::say_taken_away(context, app, &me, subject, None)?;
+    let wait_ms = u64::try_from(TELLING.as_millis()).unwrap_or(u64::MAX);
+    match node::ask(app.home(), &Request::Sync { wait_ms }, TELLING.saturating_mul(2)) {
+        Ok(Reply::Synced(outcome)) => Ok(outcome.confirmed),
+        // It may stop by itself once it is nobody's node any more.
+        Ok(_) | Err(_) => Ok(0),
+    }
 }
 
 /// A join that was begun and not finished.
@@ -64,7 +90,7 @@ fn give_up(context: &mut Context, home: &Home, yes: bool) -> Result<Exit, CliErr
     context.ui.confirm(format!("Give up joining \"{name}\"?"), yes)?;
     JoinState::remove(&home.join_state())?;
     if context.ui.is_json() {
-        let left = Left { community: None, moved_to: None, node_stopped: false };
+        let left = Left { community: None, moved_to: None, node_stopped: false, told: 0 };
         context.ui.json("leave", &left)?;
     } else {
         context.ui.say("the join is given up; the ticket may be good for another attempt");
@@ -76,7 +102,8 @@ fn give_up(context: &mut Context, home: &Home, yes: bool) -> Result<Exit, CliErr
 fn explain(context: &mut Context, app: &App) -> Result<(), CliError> {
     let ui = &mut context.ui;
     ui.say("Leaving stops your node; it sends and fetches nothing any more.");
-    ui.say("What you wrote stays with the others, and so does your name in their lists.");
+    ui.say("The others are told, and write under a new key from then on.");
+    ui.say("What you wrote stays with them, and so does your name beside it.");
     ui.say("What you have of the community stays here, readable to you.");
     let roster = app.store().roster()?;
     let me = app.store().own_member()?;

@@ -1,11 +1,11 @@
 //! `lanai member`: who belongs to the community, in which role.
 
 use lanai_crdt::id::MemberId;
-use lanai_crdt::payload::{Body, GrantRole, Role};
-use lanai_node::store::{NewEntry, Person as Member};
+use lanai_crdt::payload::{Body, GrantRole, Role, Subject};
+use lanai_node::store::Person as Member;
 use serde::Serialize;
 
-use super::{Context, profile, who};
+use super::{Context, govern, profile, who};
 use crate::app::{App, People, Person};
 use crate::args::MemberCommand;
 use crate::error::{CliError, Exit};
@@ -28,7 +28,13 @@ struct Granted {
 pub(super) fn run(context: &mut Context, command: &MemberCommand) -> Result<Exit, CliError> {
     match command {
         MemberCommand::List => list(context),
-        MemberCommand::Role { member, role } => grant(context, member, (*role).into()),
+        MemberCommand::Role { member, role, reason } => {
+            change_role(context, member, (*role).into(), reason.as_deref())
+        }
+        MemberCommand::Remove { member, reason, yes } => {
+            govern::remove(context, member, reason.as_deref(), *yes)
+        }
+        MemberCommand::Log => govern::log(context),
     }
 }
 
@@ -82,15 +88,18 @@ fn table(context: &Context, members: &[Member], people: &People) -> Table {
     table
 }
 
-fn grant(context: &mut Context, typed: &str, role: Role) -> Result<Exit, CliError> {
+fn change_role(
+    context: &mut Context,
+    typed: &str,
+    role: Role,
+    reason: Option<&str>,
+) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     app.catch_up()?;
     let people = app.people()?;
     let wanted: MemberId = people.find(typed)?;
     let roster = app.store().roster()?;
-    let Some(record) = roster.member(&wanted) else {
-        return Err(CliError::not_found("that member is not in the community any more"));
-    };
+    let record = govern::present(&roster, &wanted)?;
     let (was, pending) = (record.role, record.pending);
     let name = people.shown(&wanted);
     if pending {
@@ -100,28 +109,23 @@ fn grant(context: &mut Context, typed: &str, role: Role) -> Result<Exit, CliErro
         ))
         .hint("a new ticket lets them in: `lanai invite`"));
     }
-    if role < was {
-        let message = format!(
-            "{} is a {}, and a role is not taken back by granting a smaller one",
-            name.to_plain(),
-            role_word(was)
-        );
-        return Err(CliError::refused(message)
-            .hint("this version cannot take roles back; `lanai member list` shows them"));
-    }
     if role > was {
-        let grant = GrantRole { member: (*wanted.as_bytes()).into(), role, recovery: None };
-        app.publish_one(context, NewEntry::new(Body::Role(grant), []))?;
+        let member = (*wanted.as_bytes()).into();
+        let grant = Body::Role(GrantRole { member, role, recovery: None });
+        govern::publish(context, &app, grant, reason)?;
+    } else if role < was {
+        let subject = Subject::Role((*wanted.as_bytes()).into(), role);
+        govern::take_away(context, &app, record, subject, reason)?;
     }
     if context.ui.is_json() {
         let shape = Granted {
             member: people.person(&wanted),
             role: role_word(role),
             was: role_word(was),
-            changed: role > was,
+            changed: role != was,
         };
         context.ui.json("member-role", &shape)?;
-    } else if role > was {
+    } else if role != was {
         context.ui.say(name.plain(format!(" is a {} now", role_word(role))));
     } else {
         context.ui.say(name.plain(format!(" was a {} already", role_word(role))));
@@ -161,8 +165,8 @@ mod tests {
         cleo.pull(&ann);
         assert_eq!(bob.json(&["member", "role", "cleo", "lead"])["role"], "lead");
         assert_eq!(ann.json(&["member", "role", "bob", "lead"])["changed"], false);
-        let error = ann.run(&["member", "role", "bob", "member"]).failed();
-        assert_eq!(error.exit, Exit::Refused);
+        assert_eq!(bob.run(&["member", "role", "ann", "member"]).failed().exit, Exit::Refused);
+        assert_eq!(ann.json(&["member", "role", "bob", "member"])["was"], "lead");
         assert_eq!(ann.run(&["member", "role", "zed", "lead"]).failed().exit, Exit::NotFound);
     }
 }

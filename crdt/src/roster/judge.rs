@@ -6,12 +6,12 @@
 
 use super::RosterEntry;
 use super::entry::{RecordFault, check_device_record, check_founder};
+use super::epochs;
 use super::graph::{Node, View};
 use super::motions::{self, Enacted};
 use super::standing::{Ledger, MemberNo, Seen, Taken};
 use super::tickets::{self, Admission};
 use super::verdict::Reason;
-use super::epochs;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
 use crate::limits::MAX_MEMBER_DEVICES;
 use crate::payload::{
@@ -58,11 +58,23 @@ pub(super) enum Effect {
     Found(Vec<SignedJoinRecord>),
     Ticket,
     Close(Node),
-    Admit { ticket: Node, record: Box<JoinRecord> },
-    Restore { admission: Node },
+    Admit {
+        ticket: Node,
+        record: Box<JoinRecord>,
+    },
+    Restore {
+        admission: Node,
+    },
     Grant(MemberNo, Role),
-    Enrol { member: MemberNo, statement: Box<DeviceStatement>, vouch: bool },
-    Readmit { member: MemberNo, statement: Box<DeviceStatement> },
+    Enrol {
+        member: MemberNo,
+        statement: Box<DeviceStatement>,
+        vouch: bool,
+    },
+    Readmit {
+        member: MemberNo,
+        statement: Box<DeviceStatement>,
+    },
     Take(Taken),
     Motion,
     Endorse(Node),

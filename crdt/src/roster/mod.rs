@@ -56,7 +56,6 @@ use crate::entry::Class;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
 use crate::payload::{Body, InvitePolicy, SignedJoinRecord};
 
-
 mod effects;
 mod entry;
 mod epochs;
@@ -352,7 +351,11 @@ impl Roster {
     fn standing_at(&self, view: &View<'_>, device: &DeviceId) -> Option<Standing> {
         let seen = self.ledger().seen(view, device)?;
         let enrolled_by = self.graph.id(seen.enrolled_by);
-        Some(Standing { member: self.ledger().member(seen.member).id, role: seen.role, enrolled_by })
+        Some(Standing {
+            member: self.ledger().member(seen.member).id,
+            role: seen.role,
+            enrolled_by,
+        })
     }
 
     fn view(&self, heads: &[EntryId]) -> View<'_> {
@@ -388,6 +391,11 @@ impl Roster {
     /// The cuts through the logs of a device, in the (depth, id) order of the revocations (rule 10).
     pub fn cuts(&self, device: &DeviceId) -> &[Cut] {
         self.cuts.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    /// All devices whose logs are cut.
+    pub fn cut_devices(&self) -> impl Iterator<Item = (&DeviceId, &[Cut])> {
+        self.cuts.iter().map(|(device, cuts)| (device, cuts.as_slice()))
     }
 
     /// Whether an entry was allowed to its author, judged in its own past: a thing that never changes,

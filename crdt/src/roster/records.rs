@@ -161,7 +161,6 @@ pub struct EpochRecord {
     pub sealed_to: BTreeMap<DeviceId, Vec<SealedKey>>,
 }
 
-
 /// Somebody who was a member, and was removed or left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerMember {

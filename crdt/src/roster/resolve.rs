@@ -386,7 +386,9 @@ impl Resolver {
         }
         let clashes = self.conflicts.clashes.iter();
         found.extend(
-            clashes.filter(|(a, b)| set.has(*a) && set.has(*b)).map(|(a, b)| Conflict::Clash(*a, *b)),
+            clashes
+                .filter(|(a, b)| set.has(*a) && set.has(*b))
+                .map(|(a, b)| Conflict::Clash(*a, *b)),
         );
         found.sort_unstable();
         found
@@ -523,7 +525,8 @@ impl Resolver {
         };
         let strong = heard.clone();
         for weaker in self.revocations.iter().filter(|n| past.has(**n) && !then.has(**n)) {
-            let struck = r.struck_by.get(weaker).is_some_and(|by| by.iter().any(|k| strong.has(*k)));
+            let struck =
+                r.struck_by.get(weaker).is_some_and(|by| by.iter().any(|k| strong.has(*k)));
             if !stronger(weaker) && !struck {
                 heard.insert(*weaker);
             }
@@ -558,7 +561,10 @@ impl Resolver {
                 let by = source.graph.id(*by);
                 let admits = facts.ticket.is_some();
                 out.insert(*node);
-                note(*node, if admits { Reason::AdmitterStruck { by } } else { Reason::Struck { by } });
+                note(
+                    *node,
+                    if admits { Reason::AdmitterStruck { by } } else { Reason::Struck { by } },
+                );
                 continue;
             }
             let Some(past) = source.graph.past(*node) else { continue };

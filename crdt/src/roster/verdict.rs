@@ -141,7 +141,9 @@ pub enum Reason {
     #[error("the device it revokes is senior to the one it was written with")]
     SeniorDevice,
     /// Whom or what it is about is not there.
-    #[error("whom it is about was not a member, or the device not in use, in the roster that it names")]
+    #[error(
+        "whom it is about was not a member, or the device not in use, in the roster that it names"
+    )]
     SubjectNotMember,
     /// `refs[0]` is not a motion that counts.
     #[error("it names no motion that counts")]

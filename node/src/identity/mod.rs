@@ -15,6 +15,7 @@
 //! outlive a laptop makes an [`export`].
 
 pub mod export;
+pub mod link;
 pub mod private;
 
 use std::path::{Path, PathBuf};

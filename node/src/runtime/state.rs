@@ -494,9 +494,17 @@ impl Node {
             let (store, identity) = (self.store.clone(), self.identity.clone());
             let sealed =
                 blocking(move || store.top_up(&author(&identity), now_millis(), &mut OsRandom));
-            if !sealed.await??.is_empty() {
-                tracing::info!("sealed the key to a member's device that had none");
-                self.on_own_write().await?;
+            match sealed.await? {
+                Ok(new) if new.is_empty() => {}
+                Ok(_) => {
+                    tracing::info!("sealed the key to members' devices that had none");
+                    self.on_own_write().await?;
+                }
+                // What came in since then changed what there is to seal.
+                Err(e @ (StoreError::NoEpochKey | StoreError::NotMember)) => {
+                    tracing::debug!("sealed nothing: {e}");
+                }
+                Err(e) => return Err(e.into()),
             }
         }
         Ok(())
@@ -545,7 +553,7 @@ impl Node {
             store.open_seals(&author(&identity), now_millis())?;
             let roster = store.roster()?;
             let lacking = match roster.standing(&identity.device_id()) {
-                Some(_) => store.lacking_seals()?,
+                Some(_) => store.lacking_seals(now_millis())?,
                 None => BTreeSet::new(),
             };
             Ok((roster, store.peers()?, lacking))

@@ -21,7 +21,7 @@ use lanai_crdt::payload::{
 use lanai_crdt::roster::{RULES_VERSION, RosterEntry};
 use lanai_crdt::seal::{CryptoRng, EpochKey, NONCE_BYTES, SealingSecret, seal_payload};
 
-use super::keys::{choose_epoch, seal_bodies};
+use super::keys::{choose_epoch, effective, new_epoch, seal_bodies};
 use super::rows::{self, N, meta};
 use super::token::TOKEN_BYTES;
 use super::write::Ctx;
@@ -140,8 +140,15 @@ impl Draft {
     }
 }
 
+/// An epoch that was just made.
+pub(super) struct Minted {
+    key: EpochKey,
+    epoch: EntryId,
+    entries: Vec<N>,
+}
+
 /// Where the next own entry goes.
-struct Tip {
+pub(super) struct Tip {
     log: LogId,
     seq: u64,
     prev: EntryId,
@@ -173,7 +180,6 @@ impl Ctx<'_> {
             let n = if class == Class::Roster {
                 grew = true;
                 key = None;
-                self.join_heads(author, &mut tip, rng)?;
                 self.append_roster(author, &mut tip, &body, refs, rng)?
             } else {
                 if key.is_none() {
@@ -181,9 +187,16 @@ impl Ctx<'_> {
                     if state.roster().standing(&author.device.device()).is_none() {
                         return Err(StoreError::NotMember);
                     }
-                    let keys = self.keys()?;
-                    let epoch = choose_epoch(state.roster(), keys).ok_or(StoreError::NoEpochKey)?;
-                    key = keys.exact(&epoch.id).cloned();
+                    let chosen = choose_epoch(state.roster(), self.keys()?).map(|e| e.id);
+                    key = match chosen {
+                        Some(epoch) => self.keys()?.exact(&epoch).cloned(),
+                        None => {
+                            grew = true;
+                            let minted = self.mint(author, &mut tip, rng)?;
+                            written.extend(minted.entries);
+                            Some(minted.key)
+                        }
+                    };
                 }
                 let key = key.as_ref().ok_or(StoreError::NoEpochKey)?;
                 self.append_sealed(author, &mut tip, class, &body, refs, key, rng)?
@@ -249,7 +262,7 @@ impl Ctx<'_> {
         self.put(tip, &verified, &blob)
     }
 
-    /// Writes a roster entry; it counts, or nothing is written.
+    /// Writes a roster entry, and before it what joins the heads; it counts, or nothing is written.
     fn append_roster(
         &mut self,
         author: &Author,
@@ -262,11 +275,48 @@ impl Ctx<'_> {
         if roster.needs_upgrade() {
             return Err(StoreError::NeedsUpgrade(roster.rules_version()));
         }
+        self.join_heads(author, tip, rng)?;
+        let roster = self.roster.roster();
         roster
             .would_count(&author.device.device(), &refs, body)
             .map_err(StoreError::WouldNotCount)?;
         let heads = roster.frontier().to_vec();
         self.put_roster(author, tip, heads, body, refs, rng)
+    }
+
+    /// Mints an epoch that follows those that can be opened here, and seals its key to every effective
+    /// device.
+    pub(super) fn mint(
+        &mut self,
+        author: &Author,
+        tip: &mut Tip,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Minted, StoreError> {
+        let state = self.roster.clone();
+        let key = EpochKey::generate(rng);
+        let epoch = new_epoch(state.roster(), self.keys()?, &key, rng)?;
+        let mut entries =
+            vec![self.append_roster(author, tip, &Body::Epoch(epoch), vec![], rng)?];
+        let epoch = tip.prev;
+        self.add_key(&key)?;
+        for NewEntry { body, .. } in seal_bodies(epoch, &key, &effective(state.roster()), rng)? {
+            entries.push(self.append_roster(author, tip, &body, vec![epoch], rng)?);
+        }
+        Ok(Minted { key, epoch, entries })
+    }
+
+    /// Mints an epoch and has everything judged that hangs on it.
+    pub(super) fn rotate(
+        &mut self,
+        author: &Author,
+        rng: &mut impl CryptoRng,
+    ) -> Result<EntryId, StoreError> {
+        let mut tip = self.tip(rng)?;
+        let minted = self.mint(author, &mut tip, rng)?;
+        self.roster_grew()?;
+        self.let_in_waiting()?;
+        self.fold(&minted.entries)?;
+        Ok(minted.epoch)
     }
 
     /// Writes checkpoints until the frontier fits a header.

@@ -71,7 +71,7 @@ pub(super) fn load_group(
         "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
          FROM threads tt JOIN thread_entries te ON te.t = tt.t
          JOIN entries e ON e.n = te.n JOIN logs g ON g.l = e.l
-         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
          LEFT JOIN payloads p ON p.n = e.n
          WHERE tt.grp = ?1 AND e.state = 0
          AND NOT EXISTS (SELECT 1 FROM todo d WHERE d.n = e.n)"
@@ -162,6 +162,7 @@ impl Ctx<'_> {
         if !matches!(stored.state, state::GOOD | state::NO_KEY | state::UNCOUNTED) {
             return Ok(());
         }
+        let past = self.judged_past(&stored, past)?;
         let stand = self.stand(past, stored.l)?;
         if stored.class() == Some(Class::Weave) {
             return self.fold_weave(n, &stored, stand.is_some());
@@ -187,7 +188,7 @@ impl Ctx<'_> {
         let thread = declared_thread(&id, header);
         match &body {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
-            Body::Profile(_) | Body::Community(_) | Body::Tend(_) => {
+            Body::Profile(_) | Body::Community(_) | Body::Tend(_) | Body::Reason(_) => {
                 self.conn
                     .prepare_cached(
                         "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
@@ -601,7 +602,7 @@ pub(super) fn load_root(
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {ENTRY_COLUMNS}, m.id, p.blob
          FROM entries e JOIN logs g ON g.l = e.l
-         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
          JOIN payloads p ON p.n = e.n WHERE e.id = ?1 AND e.state = 0"
     ))?;
     let mut rows = statement.query([root.as_bytes()])?;
@@ -623,7 +624,7 @@ pub(super) fn load_specials(
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
          FROM specials x JOIN entries e ON e.n = x.n JOIN logs g ON g.l = e.l
-         JOIN stands s ON s.p = e.past AND s.l = e.l JOIN members m ON m.m = s.m
+         JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
          JOIN payloads p ON p.n = e.n
          WHERE x.kind = ?1 AND (?2 IS NULL OR x.m = ?2) AND e.state = 0"
     ))?;

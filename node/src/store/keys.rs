@@ -7,18 +7,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::id::{DeviceId, EntryId, EpochId, EpochRef};
-use lanai_crdt::payload::{Body, DeviceSeal, Seal};
+use lanai_crdt::limits::MAX_EPOCH_PARENTS;
+use lanai_crdt::payload::{Body, DeviceSeal, Epoch, Seal};
 use lanai_crdt::roster::{EpochRecord, Roster};
 use lanai_crdt::seal::{
-    CryptoRng, EpochKey, SealingPublic, open_from_device, seal_to_device, unwrap_under,
+    CryptoRng, EpochKey, NONCE_BYTES, SealingPublic, open_from_device, seal_to_device,
+    unwrap_under, wrap_under,
 };
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use super::append::{NewEntry, NewRef};
-use super::rows::state;
+use super::rows::{self, state};
 use super::write::Ctx;
 use super::{Author, Durability, Store, StoreError};
+
+/// Milliseconds after which an epoch is followed by a new one.
+pub(super) const MAX_EPOCH_AGE_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Seals in one entry: below the format's limit, so that the payload stays under its own.
 const SEALS_PER_ENTRY: usize = 400;
@@ -59,15 +64,48 @@ impl Keyring {
 /// Usable: its key is held, and its recipients, its author and who sealed it are effective devices.
 /// A head: no other counted epoch follows it.
 pub(super) fn choose_epoch<'r>(roster: &'r Roster, keys: &Keyring) -> Option<&'r EpochRecord> {
-    let followed: BTreeSet<EpochId> =
-        roster.epochs().flat_map(|e| e.parents.iter().copied()).collect();
     let effective = |device: &DeviceId| roster.standing(device).is_some();
-    roster
-        .epochs()
-        .filter(|e| !followed.contains(&e.id) && keys.exact(&e.id).is_some())
+    heads(roster)
+        .filter(|e| keys.exact(&e.id).is_some())
         .filter(|e| effective(&e.author) && e.sealed_to.keys().all(effective))
         .filter(|e| e.sealed_to.values().flatten().all(|s| effective(&s.by)))
         .min_by_key(|e| (std::cmp::Reverse(e.sealed_to.len()), e.id, e.entry))
+}
+
+/// Epochs that no other counted epoch follows.
+fn heads(roster: &Roster) -> impl Iterator<Item = &EpochRecord> {
+    let followed: BTreeSet<EpochId> =
+        roster.epochs().flat_map(|e| e.parents.iter().copied()).collect();
+    roster.epochs().filter(move |e| !followed.contains(&e.id))
+}
+
+/// The body of an epoch that follows the heads that can be opened here. The one with most recipients
+/// comes first, should there be more than an epoch may follow.
+pub(super) fn new_epoch(
+    roster: &Roster,
+    keys: &Keyring,
+    key: &EpochKey,
+    rng: &mut impl CryptoRng,
+) -> Result<Epoch, StoreError> {
+    let mut parents: Vec<(&EpochRecord, &EpochKey)> =
+        heads(roster).filter_map(|e| Some((e, keys.exact(&e.id)?))).collect();
+    // Who can open none is waiting for a seal; an epoch without the history would lose it for all.
+    if parents.is_empty() {
+        return Err(StoreError::NoEpochKey);
+    }
+    parents.sort_by_key(|(e, _)| (std::cmp::Reverse(e.sealed_to.len()), e.id));
+    parents.dedup_by_key(|(e, _)| e.id);
+    parents.truncate(MAX_EPOCH_PARENTS);
+    let links: Vec<u8> = parents.iter().flat_map(|(_, k)| *k.expose()).collect();
+    let links = Zeroizing::new(links);
+    let mut nonce = [0; NONCE_BYTES];
+    rng.fill_bytes(&mut nonce);
+    let id = key.id();
+    Ok(Epoch {
+        id: (*id.as_bytes()).into(),
+        parents: parents.iter().map(|(e, _)| (*e.id.as_bytes()).into()).collect(),
+        links: wrap_under(key, nonce, id.as_bytes(), &links)?.into(),
+    })
 }
 
 /// What [`Store::open_seals`] found.
@@ -146,27 +184,51 @@ impl Ctx<'_> {
         found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
         Ok(found)
     }
+}
 
-    /// Seal entries for the effective devices that lack the present epoch's key.
-    fn missing_seals(&mut self, rng: &mut impl CryptoRng) -> Result<Vec<NewEntry>, StoreError> {
-        let state = self.roster.clone();
-        let roster = state.roster();
-        let keys = self.keys()?;
-        let epoch = choose_epoch(roster, keys).ok_or(StoreError::NoEpochKey)?;
-        let key = keys.exact(&epoch.id).ok_or(StoreError::NoEpochKey)?;
-        seal_bodies(epoch.entry, key, &lacking(roster, epoch), rng)
+/// What there is to write with.
+enum Present<'r> {
+    /// An epoch that is held, and that only effective devices can open.
+    Usable(&'r EpochRecord),
+    /// None, or several heads, or an old one; a head can be opened here, so this store can mint the
+    /// next.
+    Due,
+    /// No head can be opened here: a seal is still on its way.
+    Locked,
+}
+
+fn present_epoch<'r>(
+    conn: &Connection,
+    roster: &'r Roster,
+    keys: &Keyring,
+    now_ms: u64,
+) -> Result<Present<'r>, StoreError> {
+    let held: BTreeSet<EpochId> =
+        heads(roster).filter(|e| keys.exact(&e.id).is_some()).map(|e| e.id).collect();
+    // Who comes in later gets the key of one head and walks back from it, so there is to be one.
+    if held.len() > 1 {
+        return Ok(Present::Due);
     }
+    let Some(epoch) = choose_epoch(roster, keys) else {
+        return Ok(if held.is_empty() { Present::Locked } else { Present::Due });
+    };
+    let entry = rows::entry_by_id(conn, &roster.community(), &epoch.entry)?;
+    let made = entry.map_or(now_ms, |e| e.verified.header().time.millis());
+    let old = made.saturating_add(MAX_EPOCH_AGE_MS) < now_ms;
+    Ok(if old { Present::Due } else { Present::Usable(epoch) })
+}
+
+/// The devices of members, with their sealing keys.
+pub(super) fn effective(roster: &Roster) -> BTreeMap<DeviceId, [u8; 32]> {
+    let members = roster.members().filter(|m| !m.pending);
+    members.flat_map(|m| &m.devices).map(|d| (d.device, d.sealing)).collect()
 }
 
 /// Effective devices that an epoch's key is not sealed to, with their sealing keys.
 fn lacking(roster: &Roster, epoch: &EpochRecord) -> BTreeMap<DeviceId, [u8; 32]> {
-    roster
-        .members()
-        .filter(|m| !m.pending)
-        .flat_map(|m| &m.devices)
-        .filter(|d| !epoch.sealed_to.contains_key(&d.device))
-        .map(|d| (d.device, d.sealing))
-        .collect()
+    let mut devices = effective(roster);
+    devices.retain(|device, _| !epoch.sealed_to.contains_key(device));
+    devices
 }
 
 /// Seal entries that give `key` to each of `devices`. A device with a sealing key that nothing can
@@ -221,31 +283,35 @@ impl Store {
         self.inner.write(Durability::Full, now_ms, |ctx| ctx.open_seals(author))
     }
 
-    /// The devices that [`Store::top_up`] would write seals for; none when this store cannot open
-    /// the present epoch itself.
+    /// The devices that [`Store::top_up`] would write seals for: those that lack the present epoch's
+    /// key, or all, where a new epoch is due; none when this store can open no epoch to begin with.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub fn lacking_seals(&self) -> Result<BTreeSet<DeviceId>, StoreError> {
+    pub fn lacking_seals(&self, now_ms: u64) -> Result<BTreeSet<DeviceId>, StoreError> {
         self.inner.connections.read(|conn| {
             let state = self.inner.rosters.get(conn)?;
             let roster = state.roster();
-            let Some(epoch) = choose_epoch(roster, &Keyring::load(conn)?) else {
-                return Ok(BTreeSet::new());
+            let lacking = match present_epoch(conn, roster, &Keyring::load(conn)?, now_ms)? {
+                Present::Usable(epoch) => lacking(roster, epoch),
+                Present::Due => effective(roster),
+                Present::Locked => BTreeMap::new(),
             };
             let can_be_sealed_to = |sealing: &[u8; 32]| SealingPublic::checked(sealing).is_ok();
-            let lacking = lacking(roster, epoch).into_iter();
+            let lacking = lacking.into_iter();
             Ok(lacking.filter(|(_, s)| can_be_sealed_to(s)).map(|(device, _)| device).collect())
         })
     }
 
-    /// Writes seals of the present epoch for all effective devices that have none; `None` when
-    /// nobody lacks one. To be called after an admission.
+    /// Sees to it that every effective device has a seal of an epoch that only effective devices can
+    /// open: writes seals for those that have none, or mints an epoch where somebody was removed who
+    /// could open the present one, or it is old, or there are several. Nothing when all is well. To be called after an
+    /// admission and a removal.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoEpochKey`] when this store cannot open the epoch itself; the errors of
+    /// [`StoreError::NoEpochKey`] when this store can open no epoch itself; the errors of
     /// [`Store::append`].
     pub fn top_up(
         &self,
@@ -254,7 +320,16 @@ impl Store {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<EntryId>, StoreError> {
         self.own_write(author, now_ms, |ctx| {
-            let new = ctx.missing_seals(rng)?;
+            let state = ctx.roster.clone();
+            let keys = ctx.keys()?.clone();
+            let new = match present_epoch(ctx.conn, state.roster(), &keys, now_ms)? {
+                Present::Usable(epoch) => {
+                    let key = keys.exact(&epoch.id).ok_or(StoreError::NoEpochKey)?;
+                    seal_bodies(epoch.entry, key, &lacking(state.roster(), epoch), rng)?
+                }
+                Present::Due => return ctx.rotate(author, rng).map(|epoch| vec![epoch]),
+                Present::Locked => return Err(StoreError::NoEpochKey),
+            };
             if new.is_empty() { Ok(Vec::new()) } else { ctx.append(author, rng, new) }
         })
     }

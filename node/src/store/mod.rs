@@ -44,10 +44,12 @@ mod attention;
 mod backup;
 mod check;
 mod connection;
+mod cuts;
 mod fold;
 mod ingest;
 mod keys;
 mod local;
+mod membership;
 mod pages;
 mod placing;
 mod read;
@@ -76,6 +78,7 @@ pub use fold::FoldProgress;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
+pub use membership::{MembershipAct, MotionView};
 pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,

@@ -55,8 +55,9 @@ impl RosterState {
         &self.roster
     }
 
-    /// Whether entries of `device` belong to the reconciled set: an admission of it is valid in its
-    /// own past. One that came too late for its ticket leaves a *pending* member, whose entries are
+    /// Whether entries of `device` belong to the reconciled set: what enrols it is valid in its own
+    /// past, whatever became of it since: what a removed member wrote is kept and exchanged, and the
+    /// cut says what of it counts. An admission that came too late for its ticket leaves a *pending* member, whose entries are
     /// kept and exchanged, and count for nothing until a steward says so.
     pub(super) fn is_enrolled(&self, device: &DeviceId) -> bool {
         self.enrolled.contains(device)
@@ -88,12 +89,11 @@ impl RosterState {
         let roster = Roster::fold(community, &entries);
         let mut enrolled = HashSet::new();
         for entry in &entries {
-            let belongs = match roster.verdict(&entry.id) {
-                Some(Verdict::Counts) => true,
-                Some(Verdict::Unsupported(reason)) => reason.is_pending(),
-                Some(Verdict::Waiting { .. }) | None => false,
-            };
-            if !belongs {
+            let pending = matches!(
+                roster.verdict(&entry.id),
+                Some(Verdict::Unsupported(reason)) if reason.is_pending()
+            );
+            if !pending && !roster.is_sound(&entry.id) {
                 continue;
             }
             match &entry.body {
@@ -103,6 +103,12 @@ impl RosterState {
                 }
                 Body::Admit(admit) => {
                     enrolled.extend(admit.signed_record().map(|r| r.record.device));
+                }
+                Body::AddDevice(add) => {
+                    enrolled.extend(add.signed_record().map(|r| r.statement.device));
+                }
+                Body::Readmit(readmit) => {
+                    enrolled.extend(readmit.signed_record().map(|r| r.statement.device));
                 }
                 _ => {}
             }

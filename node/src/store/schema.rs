@@ -42,8 +42,14 @@ pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
 pub(super) type Migration = &'static str;
 
 /// All steps; the version of a store is how many of them it has seen.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[V1, CRAFT, super::attention::MIGRATION, super::search::TABLES, super::search::REFOLD];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    V1,
+    CRAFT,
+    super::attention::MIGRATION,
+    super::search::TABLES,
+    super::search::REFOLD,
+    super::cuts::MIGRATION,
+];
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -232,6 +238,8 @@ UPDATE entries SET state = 0 WHERE state = 4 AND class > 0;
 pub(super) const DROP_VIEWS: &str = r"
 DELETE FROM todo;
 DELETE FROM stands;
+DELETE FROM log_cuts;
+UPDATE entries SET judged = NULL WHERE judged IS NOT NULL;
 DELETE FROM voids WHERE n IN (SELECT n FROM entries WHERE class <> 0);
 UPDATE entries SET state = 0 WHERE state BETWEEN 1 AND 4 AND class > 0;
 UPDATE threads SET grp = t, kind = NULL, state = NULL, title = NULL, author = NULL, origin = NULL,

@@ -28,6 +28,7 @@ use lanai_crdt::roster::RosterEntry;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::connection::Durability;
+use super::cuts::Inside;
 use super::keys::Keyring;
 use super::roster_cache::RosterState;
 use super::rows::{self, N, class_column, entry_id, meta, ordered, pack_header, state, why};
@@ -84,6 +85,8 @@ pub(super) struct Ctx<'c> {
     threads: HashMap<EntryId, i64>,
     members: HashMap<MemberId, i64>,
     stands: HashMap<(i64, i64), Option<Stand>>,
+    /// What cuts hold, as far as it was asked for.
+    pub(super) inside: Inside,
     keys: Option<Keyring>,
     somebody_waits: Cell<Option<bool>>,
     heads_gained: HashSet<N>,
@@ -119,6 +122,7 @@ impl Inner {
             threads: HashMap::new(),
             members: HashMap::new(),
             stands: HashMap::new(),
+            inside: Inside::new(),
             keys: None,
             somebody_waits: Cell::new(None),
             heads_gained: HashSet::new(),
@@ -429,7 +433,7 @@ impl Ctx<'_> {
     }
 
     /// Leaves out what others in the set cover.
-    fn reduce(&self, mut heads: Vec<EntryId>) -> Vec<EntryId> {
+    pub(super) fn reduce(&self, mut heads: Vec<EntryId>) -> Vec<EntryId> {
         heads.sort_unstable();
         heads.dedup();
         let roster = self.roster.roster();
@@ -444,7 +448,7 @@ impl Ctx<'_> {
         heads
     }
 
-    fn intern_past(&mut self, heads: &[EntryId]) -> Result<i64, StoreError> {
+    pub(super) fn intern_past(&mut self, heads: &[EntryId]) -> Result<i64, StoreError> {
         let bytes: Vec<u8> = heads.iter().flat_map(|h| *h.as_bytes()).collect();
         self.conn
             .prepare_cached("INSERT OR IGNORE INTO pasts (heads) VALUES (?1)")?
@@ -565,7 +569,7 @@ impl Ctx<'_> {
             let stand = self.judge(p, l)?;
             self.save_stand(p, l, stand)?;
         }
-        Ok(())
+        self.recut()
     }
 
     /// Rule 11: who the author of an entry was in its roster past. `None`: it does not count.
@@ -616,14 +620,16 @@ impl Ctx<'_> {
                 .prepare_cached(
                     // The bounds let the index of what was set aside serve it.
                     "UPDATE entries SET state = 0
-                     WHERE l = ?1 AND past = ?2 AND state = ?3 AND state BETWEEN 1 AND 5",
+                     WHERE l = ?1 AND coalesce(judged, past) = ?2 AND state = ?3
+                     AND state BETWEEN 1 AND 5",
                 )?
                 .execute((l, p, state::UNCOUNTED))?;
             self.conn
                 .prepare_cached(
                     "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
                      JOIN payloads b ON b.n = e.n
-                     WHERE e.l = ?1 AND e.past = ?2 AND e.state = 0 AND e.class > 0",
+                     WHERE e.l = ?1 AND coalesce(e.judged, e.past) = ?2
+                     AND e.state = 0 AND e.class > 0",
                 )?
                 .execute((l, p))?;
         }

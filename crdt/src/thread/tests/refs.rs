@@ -128,6 +128,8 @@ proptest! {
         let own = refs.get(1).copied().unwrap_or(refs[0]);
         let id = next.add(by, &refs, body.clone());
         next.last().role = role;
+        // Ids are hashes: nothing can name what is not written yet.
+        prop_assume!(t.entries.iter().all(|e| !e.refs.contains(&id)));
         let threads = fold_threads(&next.entries);
         let has = |p: &PostView, id: EntryId| p.id == id || p.aliases.contains(&id);
         let thread = threads.iter().find(|t| t.posts.iter().any(|p| has(p, own))).unwrap();

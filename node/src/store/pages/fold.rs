@@ -230,7 +230,7 @@ impl Ctx<'_> {
             let m: Option<i64> = self
                 .conn
                 .prepare_cached(
-                    "SELECT s.m FROM entries e JOIN stands s ON s.p = e.past AND s.l = e.l
+                    "SELECT s.m FROM entries e JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l
                      WHERE e.id = ?1 AND s.m IS NOT NULL",
                 )?
                 .query_row([&span.source[..]], |r| r.get(0))

@@ -136,7 +136,7 @@ fn candidates(
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
          FROM page_entries x JOIN entries e ON e.n = x.n JOIN logs g ON g.l = e.l
-         LEFT JOIN stands s ON s.p = e.past AND s.l = e.l LEFT JOIN members m ON m.m = s.m
+         LEFT JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l LEFT JOIN members m ON m.m = s.m
          LEFT JOIN payloads p ON p.n = e.n
          WHERE x.t = ?1 AND e.past IS NOT NULL"
     ))?;

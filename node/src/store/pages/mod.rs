@@ -361,7 +361,7 @@ fn source_of(conn: &Connection, id: &EntryId) -> Result<Option<PageSource>, Stor
     let found: Option<(i64, Option<Vec<u8>>)> = conn
         .prepare_cached(
             "SELECT e.time, m.id FROM entries e
-             LEFT JOIN stands s ON s.p = e.past AND s.l = e.l LEFT JOIN members m ON m.m = s.m
+             LEFT JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l LEFT JOIN members m ON m.m = s.m
              WHERE e.id = ?1",
         )?
         .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))

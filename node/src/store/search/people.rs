@@ -7,7 +7,7 @@
 //! 3. an answer page: for those who wrote it, by their share;
 //! 4. any other post: a little, and many of them only a little more. Asking a question says nothing.
 //!
-//! Authors of imported posts are named too, though they are no members.
+//! Authors of imported posts are named too, after the members, who can be asked.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ use crate::store::{Store, StoreError};
 const MAX_WORDS: usize = 8;
 /// Reasons given for one person.
 const MAX_REASONS: usize = 4;
-/// Documents that weigh less than this share of the best say nothing.
+/// Documents other than profiles that weigh less than this share of the best say nothing. A profile is
+/// short, and whoever offers to be asked about one thing should not have to write about all of it.
 const MIN_SHARE: f64 = 0.3;
 
 /// A person who may know.
@@ -133,7 +134,9 @@ impl Store {
                 words.into_iter().map(|word| Wanted { word, prefix: false }).collect();
             let best = found.iter().map(|m| m.score).fold(0.0, f64::max);
             let mut tallies = Tallies::new();
-            for found in found.iter().filter(|m| m.score >= best * MIN_SHARE) {
+            let is_profile = |m: &Match| matches!(m.other, Some((DocKind::Person, _)));
+            let tells = |m: &&Match| is_profile(m) || m.score >= best * MIN_SHARE;
+            for found in found.iter().filter(tells) {
                 speak(conn, found, &mut tallies)?;
             }
             let mut people: Vec<(f64, Number, Grounded)> = tallies
@@ -145,7 +148,11 @@ impl Store {
                     (points, who, grounds)
                 })
                 .collect();
-            people.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            let can_be_asked = |number: &Number| matches!(number, Number::Member(_));
+            people.sort_by(|a, b| {
+                let members_first = can_be_asked(&b.1).cmp(&can_be_asked(&a.1));
+                members_first.then(b.0.total_cmp(&a.0)).then(a.1.cmp(&b.1))
+            });
             let mut out = Vec::new();
             for (_, number, grounds) in people {
                 if out.len() >= limit {

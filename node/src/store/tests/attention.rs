@@ -41,6 +41,16 @@ fn read(node: &Node, thread: &EntryId) -> u64 {
     node.store.mark_posts_read(&shown).unwrap()
 }
 
+/// Two members, and a thread that the second one began and both hold.
+fn two_and_a_note() -> (Node, Node, EntryId) {
+    let mut a = Node::founder("ana");
+    let mut b = a.invite("bo");
+    b.pull(&a);
+    let thread = b.note("t", "x");
+    a.pull(&b);
+    (a, b, thread)
+}
+
 #[test]
 fn what_concerns_me_goes_first() {
     let mut a = Node::founder("Ana Lee");
@@ -89,11 +99,7 @@ fn what_concerns_me_goes_first() {
 
 #[test]
 fn muted_threads_are_counted_and_snoozed_ones_come_back() {
-    let mut a = Node::founder("ana");
-    let mut b = a.invite("bo");
-    b.pull(&a);
-    let thread = b.note("t", "x");
-    a.pull(&b);
+    let (mut a, mut b, thread) = two_and_a_note();
     let my_post = a.reply(thread, "mine");
     b.pull(&a);
     a.store.set_watch(&thread, Watch::Muted).unwrap();
@@ -128,11 +134,7 @@ fn muted_threads_are_counted_and_snoozed_ones_come_back() {
 
 #[test]
 fn what_arrives_between_showing_and_marking_stays_unread() {
-    let mut a = Node::founder("ana");
-    let mut b = a.invite("bo");
-    b.pull(&a);
-    let thread = b.note("t", "x");
-    a.pull(&b);
+    let (a, mut b, thread) = two_and_a_note();
     let view = a.store.thread(&thread).unwrap().unwrap();
     let shown: Vec<EntryId> = view.thread.posts.iter().map(|post| post.id).collect();
     let inbox = a.store.inbox(NOW, 0).unwrap();

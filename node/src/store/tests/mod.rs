@@ -252,7 +252,7 @@ impl Newcomer {
         let mut node =
             Node { dir, place, author: self.author, rng: self.rng, now: from.now, store };
         let opened = node.store.open_seals(&node.author, node.now).unwrap();
-        assert_eq!((opened.new_keys, opened.locked), (1, 0));
+        assert!(opened.new_keys > 0 && opened.locked == 0, "{opened:?}");
         node.write(Body::Profile(profile(&self.name)), []);
         node
     }

@@ -5,17 +5,21 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "../examples/support/mod.rs"]
+mod support;
+
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use lanai_crdt::entry::{DeviceSecret, Header, HeaderTail, Signed, payload_hash};
 use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber};
-use lanai_crdt::payload::{self, Body, InvitePolicy, Note, Post, PostRole, Profile};
-use lanai_crdt::seal::{EpochKey, SealingSecret, open_payload, seal_payload};
-use lanai_node::random::{OsRandom, random_bytes};
+use lanai_crdt::payload::{self, Body, Note, Post, PostRole};
+use lanai_crdt::seal::{EpochKey, open_payload, seal_payload};
+use lanai_node::random::OsRandom;
 use lanai_node::store::{
-    Author, Founding, Incoming, NewEntry, NewRef, Place, SearchQuery, Source, Store, ThreadFilter,
+    Incoming, NewEntry, NewRef, Place, SearchQuery, Source, Store, ThreadFilter,
 };
+use support::{Person, found};
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -100,29 +104,11 @@ fn open_and_unpack_a_post(bencher: Bencher<'_, '_>) {
     });
 }
 
-struct Founder {
-    dir: tempfile::TempDir,
-    store: Store,
-    author: Author,
-}
-
-fn founder() -> Founder {
+/// A store with its founder.
+fn founder() -> (tempfile::TempDir, Person) {
     let dir = tempfile::tempdir().unwrap();
-    let author = Author {
-        device: DeviceSecret::from_bytes(&random_bytes()),
-        sealing: SealingSecret::generate(&mut OsRandom),
-    };
-    let founding = Founding {
-        name: "Porch".into(),
-        charter: None,
-        profile: Profile { name: "Ana".into(), ..Profile::default() },
-        recovery_key: [7; 32],
-        invite: InvitePolicy::Members,
-        quorum: (2, 3),
-    };
-    let place = Place::new(dir.path().join("store.db"), dir.path().join("store.token"));
-    let store = Store::create(&place, &author, &founding, NOW, &mut OsRandom).unwrap();
-    Founder { dir, store, author }
+    let person = found(dir.path(), "Ana").unwrap();
+    (dir, person)
 }
 
 /// A note and its replies.
@@ -139,7 +125,7 @@ fn threads(posts: usize, size: usize) -> Vec<Vec<NewEntry>> {
 
 #[divan::bench(sample_count = 10)]
 fn create_one_post_on_disk(bencher: Bencher<'_, '_>) {
-    let f = founder();
+    let (_dir, f) = founder();
     let root = f.store.append(&f.author, NOW, &mut OsRandom, thread(1)).unwrap()[0];
     bencher.bench_local(|| {
         let new = vec![NewEntry::new(post(1), [root])];
@@ -149,7 +135,7 @@ fn create_one_post_on_disk(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 5)]
 fn create_1000_posts_in_a_batch(bencher: Bencher<'_, '_>) {
-    let f = founder();
+    let (_dir, f) = founder();
     bencher
         .counter(ItemsCount::new(1000usize))
         .with_inputs(|| thread(1000))
@@ -157,7 +143,7 @@ fn create_1000_posts_in_a_batch(bencher: Bencher<'_, '_>) {
 }
 
 /// Everything a founder holds, as a peer sends it.
-fn incoming(f: &Founder) -> Vec<Incoming> {
+fn incoming(f: &Person) -> Vec<Incoming> {
     let ids: Vec<EntryId> = f.store.items().unwrap().items.iter().map(|i| i.id).collect();
     f.store
         .entries(&ids)
@@ -169,7 +155,7 @@ fn incoming(f: &Founder) -> Vec<Incoming> {
 
 #[divan::bench(sample_count = 5, args = [true, false])]
 fn ingest_5000_posts(bencher: Bencher<'_, '_>, chain_rule: bool) {
-    let f = founder();
+    let (_dir, f) = founder();
     for batch in threads(5_000, 10) {
         f.store.append(&f.author, NOW, &mut OsRandom, batch).unwrap();
     }
@@ -205,38 +191,37 @@ fn ingest_5000_posts(bencher: Bencher<'_, '_>, chain_rule: bool) {
         });
 }
 
-fn community_of(posts: usize) -> Founder {
-    let f = founder();
+fn community_of(posts: usize) -> (tempfile::TempDir, Person) {
+    let (dir, f) = founder();
     for batch in threads(posts, 10) {
         f.store.append(&f.author, NOW, &mut OsRandom, batch).unwrap();
     }
-    f
+    (dir, f)
 }
 
 #[divan::bench(sample_count = 20)]
 fn read_a_thread_of_10(bencher: Bencher<'_, '_>) {
-    let f = community_of(5_000);
+    let (_dir, f) = community_of(5_000);
     let root = f.store.threads(&ThreadFilter { limit: 1, ..Default::default() }).unwrap()[0].root;
     bencher.bench_local(|| f.store.thread(&root).unwrap());
 }
 
 #[divan::bench(sample_count = 20)]
 fn list_20_threads(bencher: Bencher<'_, '_>) {
-    let f = community_of(5_000);
+    let (_dir, f) = community_of(5_000);
     let filter = ThreadFilter { limit: 20, ..Default::default() };
     bencher.bench_local(|| f.store.threads(&filter).unwrap());
 }
 
 #[divan::bench(sample_count = 20)]
 fn search_two_words(bencher: Bencher<'_, '_>) {
-    let f = community_of(5_000);
+    let (_dir, f) = community_of(5_000);
     let query = SearchQuery { text: "convoy ford".into(), limit: 20, ..Default::default() };
     bencher.bench_local(|| f.store.search(&query).unwrap());
 }
 
 #[divan::bench(sample_count = 10)]
 fn state_hash_of_500_threads(bencher: Bencher<'_, '_>) {
-    let f = community_of(5_000);
-    let _kept = &f.dir;
+    let (_dir, f) = community_of(5_000);
     bencher.bench_local(|| f.store.state_hash().unwrap());
 }

@@ -5,12 +5,14 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
+#[path = "../examples/support/mod.rs"]
+mod support;
+
 use divan::Bencher;
-use lanai_crdt::entry::DeviceSecret;
-use lanai_crdt::payload::{Body, InvitePolicy, Note, Profile};
-use lanai_crdt::seal::SealingSecret;
-use lanai_node::random::{OsRandom, random_bytes};
-use lanai_node::store::{Author, Founding, NewEntry, Place, SearchOrder, SearchQuery, Store};
+use lanai_crdt::payload::{Body, Note};
+use lanai_node::random::OsRandom;
+use lanai_node::store::{NewEntry, SearchOrder, SearchQuery, Store};
+use support::found;
 
 const NOW: u64 = 1_800_000_000_000;
 const POSTS: u64 = 5_000;
@@ -22,20 +24,7 @@ fn main() {
 /// A store of notes: "the" in all of them, "convoy" in a tenth, "ford" in a hundredth.
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let author = Author {
-        device: DeviceSecret::from_bytes(&random_bytes()),
-        sealing: SealingSecret::generate(&mut OsRandom),
-    };
-    let founding = Founding {
-        name: "Porch".into(),
-        charter: None,
-        profile: Profile { name: "Ana".into(), ..Profile::default() },
-        recovery_key: [7; 32],
-        invite: InvitePolicy::Members,
-        quorum: (2, 3),
-    };
-    let place = Place::new(dir.path().join("store.db"), dir.path().join("token"));
-    let store = Store::create(&place, &author, &founding, NOW, &mut OsRandom).unwrap();
+    let ana = found(dir.path(), "Ana").unwrap();
     for batch in 0..POSTS / 1_000 {
         let note = |n: u64| {
             let convoy = if n.is_multiple_of(10) { "convoy" } else { "route" };
@@ -45,9 +34,9 @@ fn store() -> (tempfile::TempDir, Store) {
             NewEntry::new(Body::Note(Note { title, text, tags: vec![], origin: None }), [])
         };
         let notes = (batch * 1_000..(batch + 1) * 1_000).map(note).collect();
-        store.append(&author, NOW + batch * 60_000, &mut OsRandom, notes).unwrap();
+        ana.store.append(&ana.author, NOW + batch * 60_000, &mut OsRandom, notes).unwrap();
     }
-    (dir, store)
+    (dir, ana.store)
 }
 
 #[divan::bench(args = ["the", "convoy", "convoy ford", "\"the ford\"", "conv*", "convpy"])]

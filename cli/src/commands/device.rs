@@ -1,0 +1,288 @@
+//! `lanai device`: the devices of a person.
+
+use lanai_crdt::id::{DeviceId, IdPrefix};
+use lanai_crdt::payload::{AddDevice, Body, DeviceStatement, Subject};
+use lanai_crdt::roster::DeviceRecord;
+use lanai_node::identity::link::{self, Invitation, LinkError};
+use lanai_node::identity::{Identity, private};
+use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
+use lanai_node::random::{OsRandom, random_bytes};
+use lanai_node::store::{Place, Store};
+use serde::Serialize;
+
+use super::{Context, govern, identity, init, join, node, status};
+use crate::app::{App, Person};
+use crate::args::DeviceCommand;
+use crate::error::{CliError, Exit};
+use crate::layout::{Style, Table, Text};
+use crate::qr;
+
+impl From<LinkError> for CliError {
+    fn from(error: LinkError) -> CliError {
+        CliError::usage(error.to_string()).hint("`lanai device --help` says which text goes where")
+    }
+}
+
+#[derive(Serialize)]
+struct Invited {
+    invitation: String,
+    addresses: usize,
+}
+
+#[derive(Serialize)]
+struct Requested {
+    request: String,
+    device: String,
+    short: String,
+}
+
+#[derive(Serialize)]
+struct Added {
+    device: String,
+    short: String,
+}
+
+#[derive(Serialize)]
+struct Devices {
+    member: Person,
+    devices: Vec<DeviceShape>,
+}
+
+#[derive(Serialize)]
+struct DeviceShape {
+    id: String,
+    short: String,
+    /// Whether it is the one in use here.
+    this: bool,
+}
+
+pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit, CliError> {
+    match command {
+        DeviceCommand::Invite { no_qr } => invite(context, *no_qr),
+        DeviceCommand::Join { invitation } => request(context, invitation.as_deref()),
+        DeviceCommand::Add { request, yes } => add(context, request, *yes),
+        DeviceCommand::List { member } => list(context, member.as_deref()),
+        DeviceCommand::Revoke { id, reason, yes } => revoke(context, id, reason.as_deref(), *yes),
+    }
+}
+
+fn invite(context: &mut Context, no_qr: bool) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    let member = app.me()?;
+    let mut addresses = own_addresses(&app)?;
+    addresses.extend(identity::addresses(&app)?);
+    addresses.truncate(link::MAX_LINK_ADDRESSES);
+    let invitation = Invitation {
+        community: app.store().community(),
+        member,
+        community_name: status::community_name(&app)?,
+        member_name: status::MeShape::of(&app)?.name,
+        addresses,
+    };
+    let text = invitation.encode();
+    if context.ui.is_json() {
+        let addresses = invitation.addresses.len();
+        context.ui.json("device-invite", &Invited { invitation: text, addresses })?;
+        return Ok(Exit::Done);
+    }
+    context.ui.trusted(&format!("{text}\n"))?;
+    if !no_qr && let Some(columns) = context.ui.columns() {
+        let lines = qr::render(&text.to_uppercase())?;
+        if qr::columns(&lines) <= columns {
+            context.ui.trusted(&format!("\n{}\n", lines.join("\n")))?;
+        }
+    }
+    if invitation.addresses.is_empty() {
+        context.ui.warn("your node is not running, so the new device cannot be told where it is");
+        context.ui.hint("`lanai up`, then this command again");
+    } else {
+        context.ui.hint("on the new device: `lanai device join` and this text");
+    }
+    Ok(Exit::Done)
+}
+
+/// Where the node of this device listens.
+fn own_addresses(app: &App) -> Result<Vec<String>, CliError> {
+    let Some(status) = node::status_of(app.home())? else { return Ok(Vec::new()) };
+    let Ok(peer) = peer_id_of(app.store().own_device().as_bytes()) else { return Ok(Vec::new()) };
+    let plain = |a: &String| {
+        let address: Multiaddr = a.parse().ok()?;
+        Some(format!("{}/p2p/{peer}", split_peer(&address).0))
+    };
+    Ok(status.listening.iter().filter_map(plain).collect())
+}
+
+fn request(context: &mut Context, invitation: Option<&str>) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let kept = home.device_request();
+    let Some(text) = invitation else {
+        let text = std::fs::read_to_string(&kept).map_err(|_| {
+            CliError::usage("no request was made here").hint("`lanai device join TEXT` makes one")
+        })?;
+        return show_request(context, text.trim());
+    };
+    if init::has_community(&home)? || home.device_key().exists() {
+        let message = format!("{} has an identity already", home.root().display());
+        return Err(CliError::failed("exists", message)
+            .hint("`lanai device join` prints a request again; else use another --home DIR"));
+    }
+    if let Some(begun) = join::begun(&home)? {
+        return Err(begun);
+    }
+    let invitation = Invitation::decode(text)?;
+    home.create()?;
+    let identity = Identity::generate(&mut OsRandom);
+    let device = identity.device_id();
+    let statement = DeviceStatement {
+        community: invitation.community,
+        member: invitation.member,
+        device,
+        sealing: *identity.sealing.public().as_bytes(),
+        nonce: random_bytes(),
+    };
+    let text = link::request(&statement.sign(&identity.device));
+    private::create(&kept, text.as_bytes())?;
+    identity.create(&home.device_key())?;
+    let now = (context.clock)();
+    let place = Place::of_home(&home);
+    let store = Store::create_returning(&place, invitation.community, device, now, &mut OsRandom)?;
+    for address in &invitation.addresses {
+        let Ok(address) = address.parse::<Multiaddr>() else { continue };
+        let (rest, Some(peer)) = split_peer(&address) else { continue };
+        let Some(key) = device_key_of(&peer) else { continue };
+        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
+    }
+    if !context.ui.is_json() {
+        let said = Text::from("this machine asks to be a device of ")
+            .with(Style::Name, &invitation.member_name)
+            .plain(" in ")
+            .with(Style::Heading, &invitation.community_name);
+        context.ui.say(said);
+    }
+    show_request(context, &text)
+}
+
+fn show_request(context: &mut Context, text: &str) -> Result<Exit, CliError> {
+    let device = link::read_request(text)?.statement.device;
+    let (full, short) = (device.full(), device.short());
+    if context.ui.is_json() {
+        let shape = Requested { request: text.to_owned(), device: full, short };
+        context.ui.json("device-request", &shape)?;
+        return Ok(Exit::Done);
+    }
+    context.ui.trusted(&format!("{text}\n"))?;
+    context.ui.say(Text::from("its device mark is ").with(Style::Id, short));
+    context.ui.hint("on your other device: `lanai device add` and this text; then `lanai up` here");
+    Ok(Exit::Done)
+}
+
+fn add(context: &mut Context, text: &str, yes: bool) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    app.catch_up()?;
+    let me = app.me()?;
+    let record = link::read_request(text)?;
+    let statement = &record.statement;
+    if statement.community != app.store().community() {
+        return Err(CliError::usage("that device asks to join another community"));
+    }
+    if statement.member != me {
+        return Err(CliError::usage("that device asks to be somebody else's")
+            .hint("the invitation must come from a device of yours: `lanai device invite`"));
+    }
+    let device = statement.device;
+    let question =
+        Text::from("Add the device ").with(Style::Id, device.short()).plain(" as yours?");
+    context.ui.confirm(question, yes)?;
+    let body = Body::AddDevice(AddDevice { record: record.encode().into(), vouch: None });
+    govern::publish(context, &app, body, None)?;
+    app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
+    app.written(context)?;
+    if context.ui.is_json() {
+        context.ui.json("device-add", &Added { device: device.full(), short: device.short() })?;
+    } else {
+        context.ui.say("added; it reads and writes in your name from now on");
+        context.ui.hint("on the new device: `lanai up`");
+    }
+    Ok(Exit::Done)
+}
+
+fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    app.catch_up()?;
+    let people = app.people()?;
+    let wanted = match member {
+        Some(typed) => people.find(typed)?,
+        None => app.me()?,
+    };
+    let roster = app.store().roster()?;
+    let devices = &govern::present(&roster, &wanted)?.devices;
+    let own = app.store().own_device();
+    if context.ui.is_json() {
+        let shape = |d: &DeviceRecord| DeviceShape {
+            id: d.device.full(),
+            short: d.device.short(),
+            this: d.device == own,
+        };
+        let devices = devices.iter().map(shape).collect();
+        context.ui.json("devices", &Devices { member: people.person(&wanted), devices })?;
+        return Ok(Exit::Done);
+    }
+    let terminal = context.ui.out_is_terminal();
+    let mut table = Table::new().column("DEVICE").column("");
+    for device in devices {
+        let id = if terminal { device.device.short() } else { device.device.full() };
+        let note = if device.device == own { "this one" } else { "" };
+        table.row([Text::styled(Style::Id, id), Text::styled(Style::Dim, note)]);
+    }
+    context.ui.table(&table)?;
+    Ok(Exit::Done)
+}
+
+fn revoke(
+    context: &mut Context,
+    typed: &str,
+    reason: Option<&str>,
+    yes: bool,
+) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    app.catch_up()?;
+    let people = app.people()?;
+    let roster = app.store().roster()?;
+    let none = || {
+        CliError::not_found(format!("no device has a mark that begins with \"{typed}\""))
+            .hint("`lanai device list` lists yours")
+    };
+    let prefix = IdPrefix::parse(typed).map_err(|_| none())?;
+    let devices = roster.members().flat_map(|m| m.devices.iter().map(move |d| (m, d)));
+    let found: Vec<_> = devices.filter(|(_, d)| prefix.matches(d.device.as_bytes())).collect();
+    let (owner, device) = match found.as_slice() {
+        [] => return Err(none()),
+        [one] => *one,
+        several => {
+            let message = format!("{} devices have marks that begin so", several.len());
+            return Err(CliError::not_found(message).hint("type more of it"));
+        }
+    };
+    if device.device == app.store().own_device() {
+        context.ui.warn("this is the device that you use: it writes nothing any more after that");
+    }
+    let question = Text::from("Revoke ")
+        .with(Style::Id, device.device.short())
+        .plain(format!(" of {}?", people.shown(&owner.id).to_plain()));
+    context.ui.confirm(question, yes)?;
+    let subject = Subject::Device((*device.device.as_bytes()).into());
+    let cut = app.store().cut_of(&[device.device].into())?;
+    govern::remove_with_cut(context, &app, &cut, subject, reason)?;
+    if device.device != app.store().own_device() {
+        app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
+        app.written(context)?;
+    }
+    if context.ui.is_json() {
+        let (device, short) = (device.device.full(), device.device.short());
+        context.ui.json("device-revoke", &Added { device, short })?;
+    } else {
+        context.ui.say("revoked; what is written from now on has a key that it does not get");
+        context.ui.hint("`lanai sync --wait 1m` tells the others now");
+    }
+    Ok(Exit::Done)
+}

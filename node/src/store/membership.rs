@@ -1,0 +1,181 @@
+//! What happened to the membership: every act with its author, what came of it, and the reason that
+//! its author gave.
+//!
+//! Acts of class 0 name nobody in clear; the reason travels in a sealed entry of its own and counts as
+//! one only when the act's author wrote it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lanai_crdt::entry::Class;
+use lanai_crdt::envelope;
+use lanai_crdt::id::{DeviceId, EntryId, MemberId};
+use lanai_crdt::limits::MAX_CUT_HEADS;
+use lanai_crdt::payload::{self, Body, Kind, Proposal, Role, Subject};
+use lanai_crdt::roster::{Roster, Verdict};
+
+use super::fold::load_specials;
+use super::keys::Keyring;
+use super::{Store, StoreError, StoredEntry};
+
+/// One act about membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipAct {
+    /// The entry.
+    pub entry: EntryId,
+    /// When its author wrote it, Unix milliseconds by the author's clock.
+    pub time_ms: u64,
+    /// Who wrote it; none where the device was nobody's.
+    pub by: Option<MemberId>,
+    /// What it says.
+    pub body: Body,
+    /// What it refers to.
+    pub refs: Vec<EntryId>,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Why, as its author said.
+    pub reason: Option<String>,
+}
+
+/// What stewards decide together, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MotionView {
+    /// The act that opened it.
+    pub act: MembershipAct,
+    /// What it proposes.
+    pub proposal: Proposal,
+    /// Endorsements that count now, by different stewards: the entry (the motion itself for its
+    /// author) and who made it.
+    pub endorsements: Vec<(EntryId, MemberId)>,
+    /// How many it takes now.
+    pub needed: usize,
+    /// The first enactment that counts.
+    pub enacted: Option<EntryId>,
+}
+
+impl Store {
+    /// The motions that count, in the order in which they arrived here.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn motions(&self) -> Result<Vec<MotionView>, StoreError> {
+        let roster = self.roster()?;
+        let acts: Vec<MembershipAct> =
+            self.membership_log()?.into_iter().filter(|a| a.verdict.counts()).collect();
+        let motion = |act: &MembershipAct| {
+            let Body::Motion(motion) = &act.body else { return None };
+            let subject = subject_of(&roster, &motion.proposal);
+            let mut endorsements: Vec<(EntryId, MemberId)> = Vec::new();
+            for other in &acts {
+                let endorses = other.entry == act.entry
+                    || matches!(other.body, Body::Endorse)
+                        && other.refs.first() == Some(&act.entry);
+                let Some(by) = other.by.filter(|_| endorses) else { continue };
+                let may = roster.member(&by).is_some_and(|m| m.role == Role::Steward && !m.pending);
+                if may && Some(by) != subject && endorsements.iter().all(|(_, m)| *m != by) {
+                    endorsements.push((other.entry, by));
+                }
+            }
+            let enacts = |other: &&MembershipAct| {
+                matches!(other.body, Body::Enact(_)) && other.refs.first() == Some(&act.entry)
+            };
+            Some(MotionView {
+                proposal: motion.proposal.clone(),
+                endorsements,
+                needed: needed(&roster, subject.as_ref()),
+                enacted: acts.iter().find(enacts).map(|a| a.entry),
+                act: act.clone(),
+            })
+        };
+        Ok(acts.iter().filter_map(motion).collect())
+    }
+
+    /// All acts about membership in the order in which they arrived here: admissions, roles,
+    /// removals, devices, motions. Epochs, seals and checkpoints are none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn membership_log(&self) -> Result<Vec<MembershipAct>, StoreError> {
+        let roster = self.roster()?;
+        let mut reasons = self.reasons()?;
+        let mut acts = Vec::new();
+        for StoredEntry { verified, payload } in self.roster_entries()? {
+            let body = payload.as_deref().and_then(|p| envelope::decode_clear(p).ok());
+            let body = body.and_then(|b| payload::decode(Class::Roster, &b).ok());
+            let Some(body) = body.filter(is_membership) else { continue };
+            let (entry, header) = (verified.id(), verified.header());
+            let by = author_of(&roster, header.heads(), &header.log.device);
+            let reason = by.and_then(|by| reasons.remove(&(entry, by)));
+            let Some(verdict) = roster.verdict(&entry).cloned() else { continue };
+            let (time_ms, refs) = (header.time.millis(), header.refs().to_vec());
+            acts.push(MembershipAct { entry, time_ms, by, body, refs, verdict, reason });
+        }
+        Ok(acts)
+    }
+
+    /// Reasons by the act that they are about and who gave them; the last one stands.
+    fn reasons(&self) -> Result<HashMap<(EntryId, MemberId), String>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let keys = Keyring::load(conn)?;
+            let mut found = load_specials(conn, &self.inner.community, &keys, Kind::Reason, None)?;
+            found.sort_by_key(|(_, e)| (e.time, e.id));
+            let reason = |(_, entry): (_, lanai_crdt::thread::TalkEntry)| match entry.body {
+                Body::Reason(reason) => Some(((*entry.refs.first()?, entry.member), reason.text)),
+                _ => None,
+            };
+            Ok(found.into_iter().filter_map(reason).collect())
+        })
+    }
+
+    /// The heads of the logs of these devices as they stand here, ascending: the cut of a removal. Of
+    /// more than a removal may name, those of the longest logs.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn cut_of(&self, devices: &BTreeSet<DeviceId>) -> Result<Vec<EntryId>, StoreError> {
+        let mut heads: Vec<(u64, EntryId)> = self
+            .log_heads()?
+            .into_iter()
+            .filter(|(log, ..)| devices.contains(&log.device))
+            .map(|(_, seq, id)| (seq, id))
+            .collect();
+        heads.sort_unstable_by(|a, b| b.cmp(a));
+        let mut heads: Vec<EntryId> =
+            heads.into_iter().map(|(_, id)| id).take(MAX_CUT_HEADS).collect();
+        heads.sort_unstable();
+        Ok(heads)
+    }
+}
+
+fn author_of(roster: &Roster, heads: &[EntryId], device: &DeviceId) -> Option<MemberId> {
+    let standing = roster.standing(device).or_else(|| roster.standing_in(heads, device));
+    standing.map(|s| s.member)
+}
+
+fn is_membership(body: &Body) -> bool {
+    !matches!(body, Body::Epoch(_) | Body::Seal(_) | Body::Checkpoint(_) | Body::Unknown(_))
+}
+
+/// Whose endorsement of it does not count; whoever is granted a role may endorse that.
+fn subject_of(roster: &Roster, proposal: &Proposal) -> Option<MemberId> {
+    match proposal {
+        Proposal::Remove(Subject::Member(member) | Subject::Role(member, _)) => {
+            Some(MemberId::new(**member))
+        }
+        Proposal::Remove(Subject::Device(device)) => {
+            roster.standing(&DeviceId::new(**device)).map(|s| s.member)
+        }
+        Proposal::Grant(_) => None,
+    }
+}
+
+fn needed(roster: &Roster, subject: Option<&MemberId>) -> usize {
+    let steward = |m: &&lanai_crdt::roster::MemberRecord| {
+        m.role == Role::Steward && !m.pending && Some(&m.id) != subject
+    };
+    let stewards = roster.members().filter(steward).count();
+    let (num, den) = roster.quorum().unwrap_or((1, 1));
+    (stewards * usize::from(num)).div_ceil(usize::from(den.max(1))).max(1)
+}
