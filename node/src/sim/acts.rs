@@ -42,6 +42,9 @@ impl Sim<'_> {
                     self.nodes[who].written.extend(&ids);
                 }
                 self.announce(who, &ids);
+                if step.act.changes_membership() {
+                    self.roster_changed(who, true);
+                }
             }
             Err(error) if is_refusal(&error) => {
                 self.report.refused += 1;

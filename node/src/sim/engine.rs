@@ -26,17 +26,56 @@ const MAX_ROUNDS: u32 = 5;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Deliver { link: u64, to: usize, bytes: Vec<u8> },
-    Sent { link: u64, end: usize, bytes: usize },
-    Eof { link: u64, to: usize },
-    Answer { link: u64, end: usize, query: Query },
-    Commit { link: u64, end: usize, node: usize, life: u64, batch: Vec<Incoming> },
-    Tick { link: u64, end: usize },
-    Live { from: usize, to: usize, message: Vec<u8> },
-    Connect { a: usize, b: usize },
+    Deliver {
+        link: u64,
+        to: usize,
+        bytes: Vec<u8>,
+    },
+    Sent {
+        link: u64,
+        end: usize,
+        bytes: usize,
+    },
+    Eof {
+        link: u64,
+        to: usize,
+    },
+    Answer {
+        link: u64,
+        end: usize,
+        query: Query,
+    },
+    Commit {
+        link: u64,
+        end: usize,
+        node: usize,
+        life: u64,
+        batch: Vec<Incoming>,
+    },
+    Tick {
+        link: u64,
+        end: usize,
+    },
+    Live {
+        from: usize,
+        to: usize,
+        message: Vec<u8>,
+    },
+    Connect {
+        a: usize,
+        b: usize,
+    },
     Meet,
-    Step { at: usize },
-    Restart { node: usize },
+    Step {
+        at: usize,
+    },
+    Restart {
+        node: usize,
+    },
+    /// A node looks who lacks the key to write with.
+    TopUp {
+        node: usize,
+    },
 }
 
 /// A post that scenario and seed can speak of.
@@ -241,6 +280,7 @@ impl<'s> Sim<'s> {
             | Event::Tick { link, end } => (link, *end),
             Event::Commit { node, .. } => return Some(*node),
             Event::Live { to, .. } => return Some(*to),
+            Event::TopUp { node } => return Some(*node),
             Event::Step { at } => {
                 let step = self.scenario.timeline.get(*at)?;
                 // What befalls a node does so also while it sleeps.
@@ -272,6 +312,7 @@ impl<'s> Sim<'s> {
             Event::Live { from, to, message } => self.hear(from, to, &message),
             Event::Connect { a, b } => self.connect(a, b),
             Event::Meet => self.meet(),
+            Event::TopUp { node } => self.top_up(node),
             Event::Step { at } => self.act(at),
             Event::Restart { node } => {
                 if !self.nodes[node].up {
@@ -279,6 +320,30 @@ impl<'s> Sim<'s> {
                     self.tell(|s| format!("{} is started again", s.nodes[node].me.name));
                 }
             }
+        }
+    }
+
+    /// The roster changed on a node: soon it is its turn to see whether everybody has the key. Who
+    /// changed it is first, and the others wait to see whether that comes about.
+    pub(super) fn roster_changed(&mut self, node: usize, own: bool) {
+        if self.calm || self.nodes[node].turn || !self.nodes[node].is_honest() {
+            return;
+        }
+        self.nodes[node].turn = true;
+        let time = if own { self.now + 1000 } else { self.now + self.rng.within(5000, 60_000) };
+        self.at(time, Event::TopUp { node });
+    }
+
+    fn top_up(&mut self, node: usize) {
+        self.nodes[node].turn = false;
+        if !self.nodes[node].is_there(self.now) || !self.nodes[node].me.is_member() {
+            return;
+        }
+        let written = self.nodes[node].me.top_up(self.now).expect("a store that works");
+        self.nodes[node].written.extend(&written);
+        if !written.is_empty() {
+            self.tell(|s| format!("{} gives the key", s.nodes[node].me.name));
+            self.announce(node, &written);
         }
     }
 

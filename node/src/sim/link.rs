@@ -207,6 +207,9 @@ impl Sim<'_> {
             None => self.nodes[at].me.device(),
         };
         let taken = self.nodes[at].me.take(batch, from, self.now).expect("a store that works");
+        if taken.roster_changed {
+            self.roster_changed(at, false);
+        }
         if let Some(e) = self.end(link, end) {
             e.committing = None;
         }

@@ -81,6 +81,9 @@ impl Sim<'_> {
         let batch = vec![Incoming { signed, payload: Some(payload) }];
         let me = &self.nodes[to].me;
         let taken = me.take(batch, source, self.now).expect("a store that works");
+        if taken.roster_changed {
+            self.roster_changed(to, false);
+        }
         if self.nodes[from].is_honest() {
             assert!(taken.report.refused.is_empty(), "{:?}", taken.report.refused);
             assert!(!taken.spoilt, "{} hands on a false payload", self.nodes[from].me.name);

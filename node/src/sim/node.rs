@@ -78,6 +78,8 @@ pub(super) struct Node {
     pub(super) life: u64,
     /// It does nothing before that.
     pub(super) asleep_until: u64,
+    /// It will look who lacks the key.
+    pub(super) turn: bool,
     /// The text of its own posts was last set by these.
     pub(super) last_edit: BTreeMap<EntryId, EntryId>,
     /// What it wrote while it was itself.
@@ -90,6 +92,7 @@ pub(super) struct Taken {
     pub(super) report: IngestReport,
     pub(super) new: Vec<EntryId>,
     pub(super) refused: Vec<(EntryId, store::Refusal)>,
+    pub(super) roster_changed: bool,
     /// A payload was not the one that its header commits to.
     pub(super) spoilt: bool,
     /// Something that it waits for is not here.
@@ -132,6 +135,7 @@ impl Node {
             up: true,
             life: 0,
             asleep_until: 0,
+            turn: false,
             last_edit: BTreeMap::new(),
             written: BTreeSet::new(),
         }
@@ -376,7 +380,8 @@ impl Me {
         };
         let spoilt = !done.bad_payloads.is_empty();
         let lacks = done.waiting > 0;
-        Ok(Taken { report, new: done.new, refused: done.refused, spoilt, lacks })
+        let roster_changed = done.roster_changed;
+        Ok(Taken { report, new: done.new, refused: done.refused, roster_changed, spoilt, lacks })
     }
 
     /// Takes the roster entries that enrol `peer`, if somebody known vouches for them.
@@ -403,6 +408,11 @@ impl Me {
             store.open_seals(&self.author, clock)?;
         }
         Ok(())
+    }
+
+    /// Whether it is a member itself as far as it knows.
+    pub(super) fn is_member(&self) -> bool {
+        self.knows(&self.device())
     }
 
     /// Whether a device is a member's as far as this node knows.

@@ -328,6 +328,11 @@ pub enum Act {
 }
 
 impl Act {
+    /// Whether it changes who may have the key.
+    pub(super) fn changes_membership(&self) -> bool {
+        matches!(self, Act::Remove { .. } | Act::Enact { .. } | Act::Readmit { .. })
+    }
+
     /// Whether it is something that a member's store writes.
     pub(super) fn is_written(&self) -> bool {
         match self {
