@@ -18,6 +18,9 @@ use lanai_crdt::thread::PostText;
 use super::engine::Sim;
 use super::live::MAX_LIVE;
 
+/// Which people a list names.
+type Fits<'a> = &'a dyn Fn(&crate::store::Person) -> bool;
+
 /// Steps between two looks into a store.
 const LOOK_EVERY: u64 = 512;
 
@@ -109,11 +112,11 @@ impl Sim<'_> {
         let people = store.people().expect("a store that works");
         let device_names: BTreeMap<DeviceId, &str> =
             self.nodes.iter().map(|n| (n.me.device(), n.me.name.as_str())).collect();
-        let names = |fits: &dyn Fn(&crate::store::Person) -> bool| -> BTreeSet<&str> {
+        let names = |fits: Fits<'_>| -> BTreeSet<&str> {
             let devices = people.iter().filter(|p| fits(p)).flat_map(|p| &p.devices);
             devices.map(|d| device_names.get(d).copied().unwrap_or("somebody else")).collect()
         };
-        let lists: [(_, _, &dyn Fn(&crate::store::Person) -> bool); 4] = [
+        let lists: [(_, _, Fits<'_>); 4] = [
             ("members", &expect.members, &|p| !p.pending),
             ("pending", &expect.pending, &|p| p.pending),
             ("leads", &expect.leads, &|p| !p.pending && p.role == Role::Lead),

@@ -428,7 +428,8 @@ impl Outgoing {
     /// The entries that the peer says it has dealt with.
     #[cfg(any(test, feature = "simulator"))]
     pub(super) fn acked_ids(&self) -> &[EntryId] {
-        &self.sent_ids[..self.acked.through as usize]
+        let acked = usize::try_from(self.acked.through).unwrap_or(usize::MAX);
+        self.sent_ids.get(..acked).unwrap_or(&self.sent_ids)
     }
 
     #[cfg(any(test, feature = "simulator"))]
