@@ -70,9 +70,15 @@ impl Sim<'_> {
             hashes.insert(me.name.clone(), store.state_hash().expect("a store that works"));
         }
         let first = hashes.values().next().copied().unwrap_or_default();
+        let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, hash) in &hashes {
+            let hash = blake3::Hash::from_bytes(*hash).to_hex();
+            groups.entry(hash.chars().take(8).collect()).or_default().push(name);
+        }
         assert!(
-            hashes.values().all(|h| *h == first),
-            "equal sets and unequal states: {hashes:02x?}"
+            groups.len() <= 1,
+            "equal sets and unequal states: {groups:?}; {}",
+            self.differences(&groups)
         );
         // All are equal now: one is looked at in full, and of another every byte.
         let store = self.nodes[self.hub()].me.store();
@@ -92,6 +98,35 @@ impl Sim<'_> {
         self.report.members = standing.len() as u64;
         self.report.state = first;
         self.check_expected();
+    }
+
+    /// For a message: what the first of each group judges otherwise than the first group's first.
+    fn differences(&self, groups: &BTreeMap<String, Vec<&str>>) -> String {
+        let firsts: Vec<usize> =
+            groups.values().filter_map(|g| self.scenario.node(g.first()?)).collect();
+        let Some((one, others)) = firsts.split_first() else { return String::new() };
+        let store = self.nodes[*one].me.store();
+        let mut out = String::new();
+        for other in others {
+            let theirs = self.nodes[*other].me.store();
+            for item in store.items().map_or(Vec::new(), |i| i.items) {
+                let (Ok(Some(a)), Ok(Some(b))) = (store.entry(&item.id), theirs.entry(&item.id))
+                else {
+                    continue;
+                };
+                if (&a.aside, a.member) != (&b.aside, b.member) {
+                    let by = a.header.log.device;
+                    let by = self.nodes.iter().find(|n| n.me.device() == by);
+                    let by = by.map(|n| n.me.name.as_str());
+                    out += &format!(
+                        "\n  {} class {} by {by:?}: {:?} {:?} and {:?} {:?}",
+                        item.id, a.header.class, a.member, a.aside, b.member, b.aside
+                    );
+                }
+            }
+            out += &format!("\n  {:?}\n  {:?}", store.stats(), theirs.stats());
+        }
+        out
     }
 
     fn whose_are(&self, ids: &[EntryId], who: &str) -> String {

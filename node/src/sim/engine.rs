@@ -428,13 +428,23 @@ impl<'s> Sim<'s> {
                 Err(error) => panic!("{}: {error}", self.nodes[hub].me.name),
             };
             let quiet = new.is_empty();
+            let (mints, shows) = (new.len(), self.nodes[hub].me.clock(self.now));
+            self.tell(|s| {
+                let name = &s.nodes[hub].me.name;
+                format!("{name}, round {round}: {mints} entries of keys, its clock shows {shows}")
+            });
             self.nodes[hub].written.extend(new);
             if quiet && self.are_equal() {
                 return;
             }
         }
-        let held = self.digests();
-        panic!("not equal after {MAX_ROUNDS} rounds of meeting: {held:#?}");
+        let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for (name, (entries, roster, heads)) in self.digests() {
+            groups.entry((entries, heads.len(), roster[..4].to_vec())).or_default().push(name);
+        }
+        panic!(
+            "not at rest after {MAX_ROUNDS} rounds of meeting: (entries, heads, roster) {groups:?}"
+        );
     }
 
     /// Nodes with a store.
