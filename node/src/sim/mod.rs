@@ -25,7 +25,7 @@
 //!
 //! # Running it
 //!
-//! Scenario files ([`Scenario`]) are in `tests/scenarios`; [`random`] makes one by a seed.
+//! Scenario files ([`Scenario`]) are in `tests/scenarios`; [`random()`] makes one by a seed.
 //!
 //! ```text
 //! cargo test -p lanai-node --features simulator --test scenarios
