@@ -112,6 +112,8 @@ pub(super) struct Sim<'s> {
     pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.
     pub(super) live: Vec<usize>,
+    /// When the scenario is over.
+    end: u64,
     /// Nothing goes wrong any more.
     pub(super) calm: bool,
     pub(super) report: Report,
@@ -161,6 +163,7 @@ impl<'s> Sim<'s> {
             motions: BTreeMap::new(),
             recovery: DeviceSecret::from_bytes(&Rng(seed).fork("recovery").array()),
             live,
+            end: u64::MAX,
             calm: false,
             report: Report::default(),
             dir,
@@ -213,6 +216,7 @@ impl<'s> Sim<'s> {
             timeline.map(|(at, s)| (at, START_MS + to_millis(s.at))).collect();
         let last = steps.iter().map(|(_, time)| *time).max().unwrap_or(START_MS);
         let end = last.max(START_MS + self.scenario.seconds * 1000);
+        self.end = end;
         for (at, time) in steps {
             self.at(time, Event::Step { at });
         }
@@ -326,7 +330,7 @@ impl<'s> Sim<'s> {
     /// The roster changed on a node: soon it is its turn to see whether everybody has the key. Who
     /// changed it is first, and the others wait to see whether that comes about.
     pub(super) fn roster_changed(&mut self, node: usize, own: bool) {
-        if self.calm || self.nodes[node].turn || !self.nodes[node].is_honest() {
+        if self.now > self.end || self.nodes[node].turn || !self.nodes[node].is_honest() {
             return;
         }
         self.nodes[node].turn = true;
