@@ -16,5 +16,13 @@ pub mod lock;
 pub mod net;
 pub mod random;
 pub mod runtime;
+#[cfg(any(test, feature = "simulator"))]
+#[allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "never part of a node: a run that goes wrong stops and names its seed"
+)]
+pub mod sim;
 pub mod store;
 pub mod sync;

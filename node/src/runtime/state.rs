@@ -582,7 +582,9 @@ impl Node {
         }
         let now = Instant::now();
         let mut leaving = HashMap::new();
-        for peer in self.members.difference(&members) {
+        let connected: HashSet<PeerId> =
+            self.peers.devices().iter().filter_map(|d| peer_id_of(d.as_bytes()).ok()).collect();
+        for peer in self.members.difference(&members).filter(|p| connected.contains(p)) {
             let until = self.leaving.get(peer).copied().unwrap_or(now + FAREWELL);
             if until > now {
                 leaving.insert(*peer, until);

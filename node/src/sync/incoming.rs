@@ -257,7 +257,7 @@ impl Receiving {
         self.pending
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(super) fn check_invariants(&self) {
         let groups: u64 = self.groups.iter().map(|g| g.segment.cost()).sum();
         assert_eq!(self.pending, groups + self.committing.as_ref().map_or(0, |c| c.cost));

@@ -10,7 +10,12 @@
 //! 3. **Credit.** The receiver grants a window; a group's cost (see
 //!    [`entry_cost`](super::run::entry_cost)) is spent when it is sent and comes back with the ACK
 //!    that covers it.
-//! 4. The payload of every entry is hashed before it is sent. One that does not fit its header, by
+//! 4. **Held back.** Usually an entry's successor is newer and so went out before it. Where its author's
+//!    clock was put back, or stood still, it comes later; and an entry that is held without a
+//!    signature, vouched for by that successor alone, would be refused. Such entries wait until the
+//!    others are sent, and then go out in descending order of (log, seq), so that each comes after
+//!    what vouches for it.
+//! 5. The payload of every entry is hashed before it is sent. One that does not fit its header, by
 //!    damage in the store, is sent as missing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -57,6 +62,7 @@ fn predecessor(header: &Header) -> Option<Place> {
 enum Queue {
     Roster,
     Talk,
+    Late,
     Payloads,
 }
 
@@ -115,6 +121,9 @@ pub(super) struct Outgoing {
     window: u64,
     roster: VecDeque<EntryId>,
     talk: VecDeque<EntryId>,
+    /// Talk that waits for what vouches for it, while there is other talk.
+    held_back: Vec<(LogId, u64, EntryId)>,
+    late: VecDeque<EntryId>,
     payloads: VecDeque<EntryId>,
     payload_places: HashMap<EntryId, u64>,
     payloads_asked: u64,
@@ -129,7 +138,7 @@ pub(super) struct Outgoing {
     next: u64,
     acked: Ack,
     unsendable: u64,
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     sent_ids: Vec<EntryId>,
 }
 
@@ -140,6 +149,8 @@ impl Outgoing {
             window,
             roster: VecDeque::new(),
             talk: VecDeque::new(),
+            held_back: Vec::new(),
+            late: VecDeque::new(),
             payloads: VecDeque::new(),
             payload_places: HashMap::new(),
             payloads_asked: 0,
@@ -153,7 +164,7 @@ impl Outgoing {
             next: 0,
             acked: Ack::default(),
             unsendable: 0,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "simulator"))]
             sent_ids: Vec::new(),
         }
     }
@@ -181,6 +192,8 @@ impl Outgoing {
     pub(super) fn is_drained(&self) -> bool {
         self.roster.is_empty()
             && self.talk.is_empty()
+            && self.held_back.is_empty()
+            && self.late.is_empty()
             && self.payloads.is_empty()
             && self.loading.is_none()
             && self.loaded.is_empty()
@@ -214,6 +227,7 @@ impl Outgoing {
         match queue {
             Queue::Roster => &mut self.roster,
             Queue::Talk => &mut self.talk,
+            Queue::Late => &mut self.late,
             Queue::Payloads => &mut self.payloads,
         }
     }
@@ -223,7 +237,11 @@ impl Outgoing {
         if self.loading.is_some() || !self.loaded.is_empty() {
             return None;
         }
-        let queues = [Queue::Roster, Queue::Talk, Queue::Payloads];
+        if self.talk.is_empty() && !self.held_back.is_empty() {
+            self.held_back.sort_unstable_by(|a, b| b.cmp(a));
+            self.late = self.held_back.drain(..).map(|(_, _, id)| id).collect();
+        }
+        let queues = [Queue::Roster, Queue::Talk, Queue::Late, Queue::Payloads];
         let queue = queues.into_iter().find(|q| !self.queue(*q).is_empty())?;
         self.loading = Some(queue);
         Some(self.queue(queue).iter().take(limit.max(1)).copied().collect())
@@ -251,10 +269,44 @@ impl Outgoing {
                 places.filter_map(|id| self.payload_places.get(id).copied()).collect();
             self.declined.extend(places);
         }
-        entries.sort_unstable_by_key(|e| (e.entry.header().time, e.entry.id()));
+        match queue {
+            // Sent from the end.
+            Queue::Late => entries.sort_unstable_by_key(|e| {
+                let header = e.entry.header();
+                (header.log, header.seq, e.entry.id())
+            }),
+            _ => entries.sort_unstable_by_key(|e| (e.entry.header().time, e.entry.id())),
+        }
+        if queue == Queue::Talk {
+            self.hold_back(&mut entries);
+        }
         self.loaded = entries;
         self.loaded_from = queue;
         true
+    }
+
+    /// Takes out what nothing vouches for yet when its turn comes (rule 4); the last goes out first.
+    fn hold_back(&mut self, entries: &mut Vec<StoredEntry>) {
+        if entries.iter().all(|e| e.entry.signature().is_some()) {
+            return;
+        }
+        let mut vouched = HashSet::new();
+        let mut kept = Vec::with_capacity(entries.len());
+        for stored in entries.drain(..).rev() {
+            let place = place(&stored.entry);
+            let header = stored.entry.header();
+            let good = stored.entry.signature().is_some()
+                || vouched.contains(&place)
+                || self.vouched.contains(&place);
+            if good {
+                vouched.extend(predecessor(header));
+                kept.push(stored);
+            } else {
+                self.held_back.push((header.log, header.seq, stored.entry.id()));
+            }
+        }
+        kept.reverse();
+        *entries = kept;
     }
 
     /// The places of wanted payloads that are not held, ascending; once all have been looked up.
@@ -366,7 +418,7 @@ impl Outgoing {
                 self.vouched.insert(before);
             }
         }
-        #[cfg(test)]
+        #[cfg(any(test, feature = "simulator"))]
         self.sent_ids.extend(group.iter().map(|e| e.entry.id()));
         self.next += group.len() as u64;
         self.in_flight.push_back(InFlight { through: self.next, cost });
@@ -374,12 +426,13 @@ impl Outgoing {
     }
 
     /// The entries that the peer says it has dealt with.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(super) fn acked_ids(&self) -> &[EntryId] {
-        &self.sent_ids[..self.acked.through as usize]
+        let acked = usize::try_from(self.acked.through).unwrap_or(usize::MAX);
+        self.sent_ids.get(..acked).unwrap_or(&self.sent_ids)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulator"))]
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.in_flight_cost, self.in_flight.iter().map(|g| g.cost).sum::<u64>());
         assert!(self.in_flight_cost <= self.window);

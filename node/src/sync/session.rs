@@ -617,13 +617,13 @@ impl Session {
         self.fin_sent = true;
     }
 
-    #[cfg(test)]
-    pub(super) fn acked_ids(&self) -> &[EntryId] {
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn acked_ids(&self) -> &[EntryId] {
         self.outgoing.as_ref().map_or(&[], Outgoing::acked_ids)
     }
 
-    #[cfg(test)]
-    pub(super) fn check_invariants(&self) {
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn check_invariants(&self) {
         self.incoming.check_invariants();
         if let Some(outgoing) = &self.outgoing {
             outgoing.check_invariants();

@@ -1,5 +1,7 @@
 //! Two stores, one session.
 
+use lanai_crdt::entry::Verified;
+
 use super::pair::{End, pair, run};
 use super::world::{MemStore, Rng, Writing, archive};
 use crate::sync::*;
@@ -79,6 +81,42 @@ fn a_relay_without_signatures_passes_logs_on() {
     assert_eq!(d.store.ids(), all.ids());
     holed = d.store;
     assert!(holed.state().digest(&Nonce([0; 16])).settles(&all.state().digest(&Nonce([0; 16]))));
+}
+
+#[test]
+fn a_relay_passes_on_logs_whose_clock_went_back_or_stood_still() {
+    for step in [0, 3_600_000] {
+        let (world, mut authors, mut all) = archive(3, 2, 5, 60);
+        let mut now = 1_900_000_000_000;
+        for _ in 0..40 {
+            now -= step;
+            // As a clock does that was far ahead and is right again.
+            authors[1].time = lanai_crdt::clock::Hlc::default();
+            let writing = Writing { class: 2, refs: vec![], payload: vec![7; 20], now };
+            all.insert(authors[1].write(&world, writing));
+        }
+        let mut relay = MemStore::default();
+        let head = authors[1].prev;
+        for e in all.entries.values() {
+            let mut e = e.clone();
+            if e.entry.header().class != 0 && e.entry.id() != head && all.has_successor(&e.entry) {
+                let bytes = e.entry.bytes().to_vec();
+                e.entry = Verified::from_trusted_storage(bytes, None).unwrap();
+            }
+            relay.insert(e);
+        }
+        let unsigned = relay.entries.values().filter(|e| e.entry.signature().is_none()).count();
+        assert!(unsigned >= 39, "{unsigned}");
+        for load_entries in [1, 7, 1024] {
+            let mut empty = MemStore::default();
+            empty.insert(world.genesis.clone());
+            let config = Config { load_entries, batch_entries: 1, ..Config::new(world.community) };
+            let (mut a, mut b) = pair(&config, &relay, &empty, 1);
+            run(&mut a, &mut b, None);
+            assert_eq!(b.summary().refused, std::collections::BTreeMap::new());
+            assert_eq!(b.store.ids(), all.ids(), "step {step}, {load_entries} at a time");
+        }
+    }
 }
 
 #[test]

@@ -6,40 +6,12 @@ use lanai_crdt::clock::Hlc;
 use lanai_crdt::entry::{DeviceSecret, Header, HeaderTail, Verified, payload_hash};
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber};
 
+pub(crate) use crate::sim::Rng;
 use crate::sync::*;
 
-/// splitmix64 (Steele, Lea, Flood 2014).
-#[derive(Debug, Clone)]
-pub(crate) struct Rng(pub(crate) u64);
-
 impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `n - 1`.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub(crate) fn bytes(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.next() as u8).collect()
-    }
-
     pub(crate) fn nonce(&mut self) -> Nonce {
-        Nonce(self.bytes(16).try_into().unwrap())
-    }
-
-    pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len() as u64) as usize]
+        Nonce(self.array())
     }
 }
 
@@ -147,7 +119,8 @@ impl MemStore {
         ids.filter_map(|id| self.entries.get(id)).map(|e| e.entry.header())
     }
 
-    fn has_successor(&self, entry: &Verified) -> bool {
+    /// Whether the next entry of its log is here.
+    pub(crate) fn has_successor(&self, entry: &Verified) -> bool {
         let h = entry.header();
         self.successors(&entry.id()).any(|s| s.log == h.log && s.seq == h.seq + 1)
     }

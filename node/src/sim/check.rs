@@ -1,0 +1,210 @@
+//! What must hold: after every step, and when all is quiet.
+//!
+//! 1. After every step: the invariants of the session concerned and its bound of memory, every entry
+//!    that an honest peer acknowledged on that peer's disk, time that does not go back, queues within
+//!    their bounds. Every so many steps: what waits in an honest store within its bounds.
+//! 2. When a session of two honest nodes is done: each holds what the other held when it was asked.
+//! 3. When all is quiet: all honest members hold the same set and the same roster; equal sets give
+//!    equal state hashes; nothing that an honest member wrote is missing anywhere, header or payload,
+//!    and it counts; no view differs from its entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lanai_crdt::id::{DeviceId, EntryId};
+use lanai_crdt::limits::{MAX_WAITING_BYTES, MAX_WAITING_ENTRIES};
+use lanai_crdt::payload::Role;
+use lanai_crdt::thread::PostText;
+
+use super::engine::Sim;
+use super::live::MAX_LIVE;
+
+/// Which people a list names.
+type Fits<'a> = &'a dyn Fn(&crate::store::Person) -> bool;
+
+/// Steps between two looks into a store.
+const LOOK_EVERY: u64 = 512;
+
+impl Sim<'_> {
+    /// Bounds of the whole node, checked beside those that are checked where they might break.
+    pub(super) fn check_step(&mut self, steps: u64) {
+        assert!(self.live.iter().all(|n| *n <= MAX_LIVE), "live messages wait without bound");
+        if !steps.is_multiple_of(LOOK_EVERY) {
+            return;
+        }
+        let place = usize::try_from(steps / LOOK_EVERY).unwrap_or(0) % self.nodes.len();
+        let node = &self.nodes[place];
+        let Some(store) = node.me.store.as_ref().filter(|_| node.is_honest()) else { return };
+        let stats = store.stats().expect("a store that works");
+        assert!(stats.waiting_for_device <= MAX_WAITING_ENTRIES as u64, "{stats:?}");
+        // A store does not grow beyond what it holds: entries, what waits, and the room SQLite takes.
+        let room = 8 << 20;
+        let most = stats.entries * 40_000 + room + MAX_WAITING_BYTES as u64;
+        assert!(stats.bytes <= most, "{stats:?}");
+    }
+
+    /// All that must hold when nothing happens any more.
+    pub(super) fn check_end(&mut self) {
+        let standing = self.standing();
+        let keyless = self.nodes[self.hub()].me.keyless;
+        let mut hashes = BTreeMap::new();
+        let written: BTreeSet<EntryId> =
+            standing.iter().flat_map(|n| self.nodes[*n].written.iter().copied()).collect();
+        let all: Vec<EntryId> = written.iter().copied().collect();
+        for n in &standing {
+            let me = &self.nodes[*n].me;
+            let store = me.store();
+            let clock = me.clock(self.now);
+            let opened = store.open_seals(&me.author, clock).expect("a store that works");
+            while store.fold_pending(1000).expect("a store that works").left > 0 {}
+            let lost = store.unknown(&all).expect("a store that works");
+            assert!(lost.is_empty(), "{} lacks {lost:?}", self.whose_are(&lost, &me.name));
+            let missing = store.missing_payloads(usize::MAX).expect("a store that works");
+            let missing: Vec<_> = missing.into_iter().filter(|id| written.contains(id)).collect();
+            assert!(missing.is_empty(), "{} lacks the text of {missing:?}", me.name);
+            if opened.locked > 0 {
+                // States are equal where sets and keys are.
+                assert!(keyless, "{} cannot open {} epochs", me.name, opened.locked);
+                self.report.locked_out += 1;
+                continue;
+            }
+            hashes.insert(me.name.clone(), store.state_hash().expect("a store that works"));
+        }
+        let first = hashes.values().next().copied().unwrap_or_default();
+        let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (name, hash) in &hashes {
+            let hash = blake3::Hash::from_bytes(*hash).to_hex();
+            groups.entry(hash.chars().take(8).collect()).or_default().push(name);
+        }
+        assert!(
+            groups.len() <= 1,
+            "equal sets and unequal states: {groups:?}; {}",
+            self.differences(&groups)
+        );
+        // All are equal now: one is looked at in full, and of another every byte.
+        let store = self.nodes[self.hub()].me.store();
+        // Of who was removed or pending for a while, some may be cut off.
+        let stayed = standing.iter().map(|n| &self.nodes[*n]).filter(|n| !n.me.away);
+        for id in stayed.flat_map(|n| &n.written) {
+            let entry = store.entry(id).expect("a store that works").expect("it is held");
+            assert_eq!(entry.aside, None, "{id} by an honest member does not count");
+        }
+        let other = standing[self.rng.place(standing.len())];
+        let report = self.nodes[other].me.store().check(|_| ()).expect("a store that works");
+        assert!(report.is_clean(), "{}: {:?}", self.nodes[other].me.name, report.damage);
+        let stats = store.stats().expect("a store that works");
+        self.report.entries = stats.entries;
+        self.report.posts = stats.posts;
+        self.report.written = all.len() as u64;
+        self.report.members = standing.len() as u64;
+        self.report.state = first;
+        self.check_expected();
+    }
+
+    /// For a message: what the first of each group judges otherwise than the first group's first.
+    fn differences(&self, groups: &BTreeMap<String, Vec<&str>>) -> String {
+        let firsts: Vec<usize> =
+            groups.values().filter_map(|g| self.scenario.node(g.first()?)).collect();
+        let Some((one, others)) = firsts.split_first() else { return String::new() };
+        let store = self.nodes[*one].me.store();
+        let mut out = String::new();
+        for other in others {
+            let theirs = self.nodes[*other].me.store();
+            for item in store.items().map_or(Vec::new(), |i| i.items) {
+                let (Ok(Some(a)), Ok(Some(b))) = (store.entry(&item.id), theirs.entry(&item.id))
+                else {
+                    continue;
+                };
+                if (&a.aside, a.member) != (&b.aside, b.member) {
+                    let by = a.header.log.device;
+                    let by = self.nodes.iter().find(|n| n.me.device() == by);
+                    let by = by.map(|n| n.me.name.as_str());
+                    out += &format!(
+                        "\n  {} class {} by {by:?}: {:?} {:?} and {:?} {:?}",
+                        item.id, a.header.class, a.member, a.aside, b.member, b.aside
+                    );
+                }
+            }
+            out += &format!("\n  {:?}\n  {:?}", store.stats(), theirs.stats());
+        }
+        out
+    }
+
+    fn whose_are(&self, ids: &[EntryId], who: &str) -> String {
+        let authors: BTreeSet<&str> = self
+            .nodes
+            .iter()
+            .filter(|n| ids.iter().any(|id| n.written.contains(id)))
+            .map(|n| n.me.name.as_str())
+            .collect();
+        format!("{who} (of {authors:?})")
+    }
+
+    /// What the scenario says besides.
+    fn check_expected(&self) {
+        let expect = &self.scenario.expect;
+        let me = &self.nodes[self.hub()].me;
+        let store = me.store();
+        let people = store.people().expect("a store that works");
+        let device_names: BTreeMap<DeviceId, &str> =
+            self.nodes.iter().map(|n| (n.me.device(), n.me.name.as_str())).collect();
+        let names = |fits: Fits<'_>| -> BTreeSet<&str> {
+            let devices = people.iter().filter(|p| fits(p)).flat_map(|p| &p.devices);
+            devices.map(|d| device_names.get(d).copied().unwrap_or("somebody else")).collect()
+        };
+        let lists: [(_, _, Fits<'_>); 4] = [
+            ("members", &expect.members, &|p| !p.pending),
+            ("pending", &expect.pending, &|p| p.pending),
+            ("leads", &expect.leads, &|p| !p.pending && p.role == Role::Lead),
+            ("stewards", &expect.stewards, &|p| !p.pending && p.role == Role::Steward),
+        ];
+        for (what, expected, fits) in lists {
+            if let Some(expected) = expected {
+                let expected: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
+                assert_eq!(names(fits), expected, "{what}");
+            }
+        }
+        if let Some(count) = expect.pending_count {
+            assert_eq!(people.iter().filter(|p| p.pending).count(), count, "pending");
+        }
+        for (name, text) in &expect.reads {
+            let post = self.named.get(name).unwrap_or_else(|| panic!("nothing is called {name}"));
+            let view = store.thread(&post.thread).expect("a store that works");
+            let view = view.unwrap_or_else(|| panic!("{name}: its thread is not shown"));
+            let shown = view.thread.posts.iter().find(|p| p.id == post.id);
+            let shown = shown.unwrap_or_else(|| panic!("{name} is not shown"));
+            assert_eq!(shown.text, PostText::Current(text.clone()), "{name}");
+        }
+        for name in &expect.aside {
+            let post = self.named.get(name).unwrap_or_else(|| panic!("nothing is called {name}"));
+            let entry = store.entry(&post.id).expect("a store that works");
+            assert!(entry.is_none_or(|e| e.aside.is_some()), "{name} counts");
+        }
+        if let Some(threads) = expect.threads {
+            assert_eq!(store.stats().expect("a store that works").threads, threads, "threads");
+        }
+        self.check_forks(&expect.forked);
+    }
+
+    /// Two entries with one (device, log, seq) are both here.
+    fn check_forks(&self, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let store = self.nodes[self.hub()].me.store();
+        let items = store.items().expect("a store that works").items;
+        let ids: Vec<EntryId> = items.iter().map(|i| i.id).collect();
+        let entries = store.entries(&ids).expect("a store that works");
+        let mut places = BTreeSet::new();
+        let mut forked = BTreeSet::new();
+        for entry in entries {
+            let header = entry.verified.header();
+            if !places.insert((header.log, header.seq)) {
+                forked.insert(header.log.device);
+            }
+        }
+        for name in names {
+            let node = self.scenario.node(name).map(|n| self.nodes[n].me.device());
+            assert!(node.is_some_and(|d| forked.contains(&d)), "nobody sees that {name} forked");
+        }
+    }
+}
