@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::graph::{Node, View};
 use super::standing::Ledger;
 use super::verdict::Reason;
-use crate::id::EpochId;
+use crate::id::{EntryId, EpochId};
 use crate::payload::{Epoch, Seal};
 
 /// A sound epoch.
@@ -39,10 +39,17 @@ impl Epochs {
 
 /// An epoch follows epochs that its author could know, struck ones too: what was written under the
 /// key of somebody who was removed meanwhile is to be read by those who come later.
-pub(super) fn judge_epoch(ledger: &Ledger, view: &View<'_>, epoch: &Epoch) -> Result<(), Reason> {
+/// `refs` are in the past of an entry that is written; of one that may be, nothing is yet.
+pub(super) fn judge_epoch(
+    ledger: &Ledger,
+    view: &View<'_>,
+    refs: &[EntryId],
+    epoch: &Epoch,
+) -> Result<(), Reason> {
+    let named = |n: &Node| refs.iter().any(|id| view.graph.node(id) == Some(*n));
     let known = |id: &EpochId| {
         let nodes = ledger.epochs.by_id.get(id);
-        nodes.is_some_and(|nodes| nodes.iter().any(|n| view.saw(*n)))
+        nodes.is_some_and(|nodes| nodes.iter().any(|n| view.saw(*n) || named(n)))
     };
     if epoch.parents.iter().all(|p| known(&EpochId::new(**p))) {
         Ok(())

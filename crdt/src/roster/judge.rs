@@ -199,7 +199,7 @@ pub(super) fn judge(
             (Role::Steward, judge_readmit(community, ledger, first, &record, act)?)
         }
         Body::Epoch(epoch) => {
-            epochs::judge_epoch(ledger, view, epoch)?;
+            epochs::judge_epoch(ledger, view, act.refs, epoch)?;
             (Role::Member, Effect::Epoch)
         }
         Body::Seal(seal) => {
