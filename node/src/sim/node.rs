@@ -234,7 +234,9 @@ impl Me {
         now: u64,
     ) -> Result<EntryId, StoreError> {
         let now = self.clock(now);
-        let store = self.store.as_ref().expect("who acts has a store");
+        let Some(store) = self.store.as_ref() else {
+            return Err(StoreError::Internal("whoever is suspended writes nothing"));
+        };
         let new = vec![NewEntry::new(body, refs)];
         let ids = store.append(&self.author, now, &mut self.rng, new)?;
         ids.first().copied().ok_or(StoreError::Internal("nothing was written"))

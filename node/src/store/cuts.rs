@@ -97,6 +97,9 @@ impl Ctx<'_> {
             let hash = hash_of(cuts);
             for l in self.logs_of(device)? {
                 if before.remove(&l).is_some_and(|h| h == hash) {
+                    // What came may be a roster head that an entry names, and have the removal in
+                    // its past.
+                    self.fold_again(l, "judged IS NOT NULL")?;
                     continue;
                 }
                 self.conn

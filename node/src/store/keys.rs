@@ -199,7 +199,7 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
-        found.locked = all().filter(|e| keys.exact(&e.id).is_none()).count();
+        found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
         Ok(found)
     }
 }

@@ -65,17 +65,9 @@ impl RosterState {
 
     /// This state with more entries. Those that come behind all others are judged alone.
     pub(super) fn with(&self, more: impl IntoIterator<Item = RosterEntry>) -> RosterState {
-        let more: Vec<RosterEntry> = more.into_iter().collect();
-        let mut state = self.clone();
-        state.roster.grow(&more);
-        // Entries that waited may have come to be judged only now.
-        let all = !self.roster.missing().is_empty();
-        state.entries.extend(more);
-        let fresh = if all { 0 } else { self.entries.len() };
-        for entry in state.entries.iter().skip(fresh) {
-            state.enrolled.extend(enrolled_by(&state.roster, entry));
-        }
-        state
+        let mut entries = self.entries.clone();
+        entries.extend(more);
+        RosterState::of(self.roster.community(), entries, self.version, self.marked.clone())
     }
 
     /// This state without some entries, folded anew.
