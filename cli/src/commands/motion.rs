@@ -82,12 +82,12 @@ fn endorse(context: &mut Context, typed: &str) -> Result<Exit, CliError> {
     let motion = find(&app, typed)?;
     let id = motion.act.entry;
     let own = app.store().own_member()?;
-    if motion.endorsements.iter().any(|(_, by)| Some(*by) == own) {
+    if motion.record.endorsements.iter().any(|(_, by)| Some(*by) == own) {
         return Err(CliError::usage("you endorse it already").hint("`lanai motion list`"));
     }
     let new = app.publish_one(context, NewEntry::new(Body::Endorse, [id]))?;
     written(context, &new, &id, "endorsed")?;
-    if motion.endorsements.len() + 1 >= motion.needed {
+    if motion.has() + 1 >= motion.needs() {
         context.ui.hint(format!("that is enough: `lanai motion enact {}`", id.short()));
     }
     Ok(Exit::Done)
@@ -98,16 +98,16 @@ fn enact(context: &mut Context, typed: &str) -> Result<Exit, CliError> {
     app.catch_up()?;
     let motion = find(&app, typed)?;
     let id = motion.act.entry;
-    if motion.enacted.is_some() {
+    if motion.record.enacted_by.is_some() {
         return Err(CliError::usage("it is enacted already").hint("`lanai member log` shows it"));
     }
-    let (has, needs) = (motion.endorsements.len(), motion.needed);
+    let (has, needs) = (motion.has(), motion.needs());
     if has < needs {
         let message = format!("{has} of {needs} endorsements that it takes are here");
         return Err(CliError::refused(message).hint("`lanai motion list` says whose"));
     }
     let roster = app.store().roster()?;
-    let devices = match &motion.proposal {
+    let devices = match &motion.record.proposal {
         Proposal::Remove(Subject::Member(member) | Subject::Role(member, _)) => {
             let record = govern::present(&roster, &lanai_crdt::id::MemberId::new(**member))?;
             record.devices.iter().map(|d| d.device).collect()
@@ -118,7 +118,8 @@ fn enact(context: &mut Context, typed: &str) -> Result<Exit, CliError> {
         Proposal::Grant(_) => std::collections::BTreeSet::new(),
     };
     let bytes = |id: &EntryId| (*id.as_bytes()).into();
-    let mut endorsements: Vec<_> = motion.endorsements.iter().map(|(id, _)| bytes(id)).collect();
+    let mut endorsements: Vec<_> =
+        motion.record.endorsements.iter().map(|(id, _)| bytes(id)).collect();
     endorsements.sort_unstable();
     let cut = app.store().cut_of(&devices)?.iter().map(bytes).collect();
     let body = Body::Enact(Enact { endorsements, cut });
@@ -164,7 +165,7 @@ fn list(context: &mut Context, all: bool) -> Result<Exit, CliError> {
     app.catch_up()?;
     let people = app.people()?;
     let mut motions = app.store().motions()?;
-    motions.retain(|m| all || m.enacted.is_none());
+    motions.retain(|m| all || m.record.open);
     if context.ui.is_json() {
         let motions = motions.iter().map(|m| shape(m, &people)).collect();
         context.ui.json("motions", &Motions { motions })?;
@@ -184,10 +185,10 @@ fn list(context: &mut Context, all: bool) -> Result<Exit, CliError> {
     for motion in &motions {
         let id = motion.act.entry;
         let names: Vec<String> =
-            motion.endorsements.iter().map(|(_, by)| people.shown(by).to_plain()).collect();
-        let state = match motion.enacted {
+            motion.record.endorsements.iter().map(|(_, by)| people.shown(by).to_plain()).collect();
+        let state = match motion.record.enacted_by {
             Some(_) => "enacted".to_owned(),
-            None => format!("{} of {}", motion.endorsements.len(), motion.needed),
+            None => format!("{} of {}", motion.has(), motion.needs()),
         };
         table.row([
             Text::styled(Style::Id, if terminal { id.short() } else { id.full() }),
@@ -198,7 +199,7 @@ fn list(context: &mut Context, all: bool) -> Result<Exit, CliError> {
         ]);
     }
     context.ui.table(&table)?;
-    let ready = motions.iter().filter(|m| m.enacted.is_none() && m.endorsements.len() >= m.needed);
+    let ready = motions.iter().filter(|m| m.record.open && m.has() >= m.needs());
     let ready = u64::try_from(ready.count()).unwrap_or(u64::MAX);
     if ready > 0 {
         let ready = status::count(ready, "motion has", "motions have");
@@ -217,8 +218,8 @@ fn shape(motion: &MotionView, people: &People) -> MotionShape {
         member: said.member.map(|m| people.person(&m)),
         role: said.role,
         reason: motion.act.reason.clone(),
-        endorsed_by: motion.endorsements.iter().map(|(_, by)| people.person(by)).collect(),
-        needed: motion.needed,
-        enacted: motion.enacted.map(|id| id.full()),
+        endorsed_by: motion.record.endorsements.iter().map(|(_, by)| people.person(by)).collect(),
+        needed: motion.needs(),
+        enacted: motion.record.enacted_by.map(|id| id.full()),
     }
 }

@@ -228,8 +228,9 @@ pub struct MotionRecord {
     pub proposal: Proposal,
     /// Who moved it.
     pub author: MemberId,
-    /// Stewards whose endorsements would count now, the mover among them.
-    pub endorsers: Vec<MemberId>,
+    /// Endorsements that would count now, one for each steward: the entry, which is the motion itself
+    /// for its mover, and who made it.
+    pub endorsements: Vec<(EntryId, MemberId)>,
     /// How many endorsements it takes now.
     pub needed: u32,
     /// The first supported entry that enacts it.

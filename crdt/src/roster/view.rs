@@ -350,12 +350,18 @@ impl Roster {
             let proposed = judge_proposal(ledger, &now, &motion.proposal);
             let subject = proposed.as_ref().ok().and_then(|(_, subject)| *subject);
             let for_it = endorsers(ledger, &now, (*node, motion), |_| true, subject);
+            let entry_of = |member: MemberNo| {
+                let own = (*node, motion.author);
+                let mut all = motion.endorsements.iter().chain(std::iter::once(&own));
+                let (at, _) = all.find(|(n, m)| *m == member && now.has(*n))?;
+                Some((self.graph.id(*at), self.name(member)))
+            };
             let enacted_by = motion.enacts.iter().find(|n| now.has(**n)).map(|n| self.graph.id(*n));
             MotionRecord {
                 entry: self.graph.id(*node),
                 proposal: motion.proposal.clone(),
                 author: self.name(motion.author),
-                endorsers: for_it.into_iter().map(|m| self.name(m)).collect(),
+                endorsements: for_it.into_iter().filter_map(entry_of).collect(),
                 needed: needed(ledger, &now, subject),
                 enacted_by,
                 open: enacted_by.is_none() && proposed.is_ok(),
@@ -487,7 +493,7 @@ impl Roster {
         h.count(self.motions.len());
         for m in &self.motions {
             h.id(m.entry.as_bytes());
-            h.list(m.endorsers.iter().map(|m| m.as_bytes()));
+            h.list(m.endorsements.iter().map(|(_, member)| member.as_bytes()));
             h.0.update(&m.needed.to_be_bytes());
             h.id(m.enacted_by.unwrap_or(EntryId::ZERO).as_bytes());
             h.byte(u8::from(m.open));

@@ -10,8 +10,8 @@ use lanai_crdt::entry::Class;
 use lanai_crdt::envelope;
 use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use lanai_crdt::limits::MAX_CUT_HEADS;
-use lanai_crdt::payload::{self, Body, Kind, Proposal, Role, Subject};
-use lanai_crdt::roster::{Roster, Verdict};
+use lanai_crdt::payload::{self, Body, Kind};
+use lanai_crdt::roster::{MotionRecord, Roster, Verdict};
 
 use super::fold::load_specials;
 use super::keys::Keyring;
@@ -36,58 +36,41 @@ pub struct MembershipAct {
     pub reason: Option<String>,
 }
 
-/// What stewards decide together, and how far it has come.
+/// What stewards decide together: how far it has come, and the act that opened it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MotionView {
     /// The act that opened it.
     pub act: MembershipAct,
-    /// What it proposes.
-    pub proposal: Proposal,
-    /// Endorsements that count now, by different stewards: the entry (the motion itself for its
-    /// author) and who made it.
-    pub endorsements: Vec<(EntryId, MemberId)>,
-    /// How many it takes now.
-    pub needed: usize,
-    /// The first enactment that counts.
-    pub enacted: Option<EntryId>,
+    /// What the roster says of it.
+    pub record: MotionRecord,
+}
+
+impl MotionView {
+    /// Endorsements that would count now.
+    pub fn has(&self) -> usize {
+        self.record.endorsements.len()
+    }
+
+    /// Endorsements that it takes now.
+    pub fn needs(&self) -> usize {
+        self.record.needed as usize
+    }
 }
 
 impl Store {
-    /// The motions that count, in the order in which they arrived here.
+    /// The motions that count.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
     pub fn motions(&self) -> Result<Vec<MotionView>, StoreError> {
         let roster = self.roster()?;
-        let acts: Vec<MembershipAct> =
-            self.membership_log()?.into_iter().filter(|a| a.verdict.counts()).collect();
-        let motion = |act: &MembershipAct| {
-            let Body::Motion(motion) = &act.body else { return None };
-            let subject = subject_of(&roster, &motion.proposal);
-            let mut endorsements: Vec<(EntryId, MemberId)> = Vec::new();
-            for other in &acts {
-                let endorses = other.entry == act.entry
-                    || matches!(other.body, Body::Endorse)
-                        && other.refs.first() == Some(&act.entry);
-                let Some(by) = other.by.filter(|_| endorses) else { continue };
-                let may = roster.member(&by).is_some_and(|m| m.role == Role::Steward && !m.pending);
-                if may && Some(by) != subject && endorsements.iter().all(|(_, m)| *m != by) {
-                    endorsements.push((other.entry, by));
-                }
-            }
-            let enacts = |other: &&MembershipAct| {
-                matches!(other.body, Body::Enact(_)) && other.refs.first() == Some(&act.entry)
-            };
-            Some(MotionView {
-                proposal: motion.proposal.clone(),
-                endorsements,
-                needed: needed(&roster, subject.as_ref()),
-                enacted: acts.iter().find(enacts).map(|a| a.entry),
-                act: act.clone(),
-            })
+        let mut acts: HashMap<EntryId, MembershipAct> =
+            self.membership_log()?.into_iter().map(|act| (act.entry, act)).collect();
+        let view = |record: &MotionRecord| {
+            Some(MotionView { act: acts.remove(&record.entry)?, record: record.clone() })
         };
-        Ok(acts.iter().filter_map(motion).collect())
+        Ok(roster.motions().filter_map(view).collect())
     }
 
     /// All acts about membership in the order in which they arrived here: admissions, roles,
@@ -156,26 +139,4 @@ fn author_of(roster: &Roster, heads: &[EntryId], device: &DeviceId) -> Option<Me
 
 fn is_membership(body: &Body) -> bool {
     !matches!(body, Body::Epoch(_) | Body::Seal(_) | Body::Checkpoint(_) | Body::Unknown(_))
-}
-
-/// Whose endorsement of it does not count; whoever is granted a role may endorse that.
-fn subject_of(roster: &Roster, proposal: &Proposal) -> Option<MemberId> {
-    match proposal {
-        Proposal::Remove(Subject::Member(member) | Subject::Role(member, _)) => {
-            Some(MemberId::new(**member))
-        }
-        Proposal::Remove(Subject::Device(device)) => {
-            roster.standing(&DeviceId::new(**device)).map(|s| s.member)
-        }
-        Proposal::Grant(_) => None,
-    }
-}
-
-fn needed(roster: &Roster, subject: Option<&MemberId>) -> usize {
-    let steward = |m: &&lanai_crdt::roster::MemberRecord| {
-        m.role == Role::Steward && !m.pending && Some(&m.id) != subject
-    };
-    let stewards = roster.members().filter(steward).count();
-    let (num, den) = roster.quorum().unwrap_or((1, 1));
-    (stewards * usize::from(num)).div_ceil(usize::from(den.max(1))).max(1)
 }

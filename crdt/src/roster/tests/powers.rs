@@ -168,7 +168,7 @@ mod rule_6_motions {
         assert_eq!(reason(&r, revenge), Reason::Struck { by: enact });
         let m = r.motions().next().unwrap();
         assert_eq!((m.entry, m.author, m.enacted_by, m.open), (motion, nine, Some(enact), false));
-        assert_eq!(m.endorsers.len(), 2);
+        assert_eq!(m.endorsements.len(), 2);
     }
 
     #[test]
