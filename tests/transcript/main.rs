@@ -22,6 +22,7 @@
 #[path = "../homes.rs"]
 mod homes;
 mod markdown;
+mod names;
 mod pattern;
 mod tests;
 mod world;

@@ -131,7 +131,7 @@ impl Store {
         self.inner.connections.read(|conn| {
             let (found, words) = some_of(conn, text, &Filters::none(), MAX_WORDS)?;
             let wanted: Vec<Wanted> =
-                words.into_iter().map(|word| Wanted { word, prefix: false }).collect();
+                words.into_iter().map(|t| Wanted { word: t.word, prefix: false }).collect();
             let best = found.iter().map(|m| m.score).fold(0.0, f64::max);
             let mut tallies = Tallies::new();
             let is_profile = |m: &Match| matches!(m.other, Some((DocKind::Person, _)));

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::index::{DocKind, HELPED_SHIFT, OUTCOME, PART_OF_ANSWER};
 use super::query::{Parsed, SearchState, Term, TermKind, all_of};
 use super::snippet::{Wanted, alike};
-use super::vocabulary::{self, words_of};
+use super::vocabulary::{self, Telling, words_of};
 use crate::store::StoreError;
 use crate::store::fold::thread_state_number;
 
@@ -384,21 +384,20 @@ pub(super) fn some_of(
     text: &str,
     filters: &Filters,
     most_words: usize,
-) -> Result<(Vec<Match>, Vec<String>), StoreError> {
+) -> Result<(Vec<Match>, Vec<Telling>), StoreError> {
     let telling = vocabulary::telling(conn, text, most_words, MAX_RELAXED_DOCS)?;
     if telling.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
     let weigh = telling.iter().all(|t| t.docs <= MAX_SCORED_DOCS);
     // What a question is about outweighs how it came up: bm25 adds up the terms, as often as they stand.
-    let times = |t: &vocabulary::Telling| if t.title { TITLE_TIMES } else { 1 };
+    let times = |t: &Telling| if t.title { TITLE_TIMES } else { 1 };
     let quoted: Vec<String> = telling
         .iter()
         .flat_map(|t| std::iter::repeat_n(format!("\"{}\"", t.word), times(t)))
         .collect();
-    let words: Vec<String> = telling.into_iter().map(|t| t.word).collect();
     let most = usize::try_from(MAX_RELAXED_DOCS).unwrap_or(usize::MAX);
-    Ok((matches(conn, Some(&quoted.join(" OR ")), weigh, filters, most)?, words))
+    Ok((matches(conn, Some(&quoted.join(" OR ")), weigh, filters, most)?, telling))
 }
 
 impl Filters {

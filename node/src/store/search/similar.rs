@@ -1,7 +1,8 @@
 //! Earlier threads like a draft, so that a question answered once is not asked twice.
 //!
 //! The most telling words of the draft are looked for, any of them; the best document of each thread
-//! is given when it holds at least two of them (one, where the draft has no more than two).
+//! is given when it holds at least two of them (one, where the draft has no more than two), or when the
+//! titles have one in common.
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::ThreadState;
@@ -54,7 +55,9 @@ impl Store {
         self.inner.connections.read(|conn| {
             let (found, words) = some_of(conn, text, &Filters::none(), MAX_WORDS)?;
             let wanted: Vec<Wanted> =
-                words.iter().map(|w| Wanted { word: w.clone(), prefix: false }).collect();
+                words.iter().map(|t| Wanted { word: t.word.clone(), prefix: false }).collect();
+            let about: Vec<&Wanted> =
+                wanted.iter().zip(&words).filter(|(_, t)| t.title).map(|(w, _)| w).collect();
             let enough = if wanted.len() > 2 { 2 } else { 1 };
             let found = rank::grouped(found, &wanted.iter().collect::<Vec<_>>());
             let hits = Hits::new(self, conn)?;
@@ -71,13 +74,14 @@ impl Store {
                     at.iter().filter_map(|at| Some(text.get(at.clone())?.to_lowercase())).collect()
                 };
                 let mut has = shown(&hit.title, &hit.title_matches);
+                let same_subject = about.iter().any(|w| has.iter().any(|word| w.is(word)));
                 has.extend(shown(&hit.snippet, &hit.matches));
                 let words: Vec<String> = wanted
                     .iter()
                     .filter(|w| has.iter().any(|word| w.is(word)))
                     .map(|w| w.word.clone())
                     .collect();
-                if words.len() < enough {
+                if words.len() < enough && !same_subject {
                     continue;
                 }
                 let t = thread_number(conn, hit.thread.as_bytes())?.unwrap_or(-1);

@@ -38,7 +38,7 @@ const COMMON_SHARE: i64 = 8;
 /// Documents below which the share means nothing.
 const MIN_DOCS_FOR_SHARE: i64 = 40;
 
-/// Common words that are taken where there are no others.
+/// Common words that are taken where there are no others, and words that a title has at least.
 const MOST_COMMON: usize = 3;
 
 /// Words that a writing transaction met and has not written down yet.
@@ -190,12 +190,15 @@ pub(super) fn telling(
         let weight = idf * count.sqrt();
         list.push((place, Telling { word: word.into_owned(), docs, weight, title }));
     }
-    // Where everything is common, the least common words must do.
-    if found.is_empty() {
-        common.sort_by_key(|(_, word): &(usize, Telling)| word.docs);
-        common.truncate(MOST_COMMON);
-        found = common;
+    // Where everything is common, the least common words must do, and so in a title by itself.
+    let titled = found.iter().filter(|(_, word)| word.title).count();
+    let wanted = if found.is_empty() { MOST_COMMON } else { MOST_COMMON.saturating_sub(titled) };
+    if !found.is_empty() {
+        common.retain(|(_, word)| word.title);
     }
+    common.sort_by_key(|(_, word): &(usize, Telling)| word.docs);
+    common.truncate(wanted);
+    found.append(&mut common);
     found.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight).then(a.0.cmp(&b.0)));
     let mut left = budget;
     let mut out: Vec<Telling> = Vec::new();
