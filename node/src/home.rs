@@ -22,6 +22,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::identity::Unlocked;
 
 /// Longest path, in bytes, at which a socket can be bound everywhere: 104 bytes on macOS and the
 /// BSDs, less the terminating zero.
@@ -78,11 +81,13 @@ impl Environment {
     }
 }
 
-/// A home directory, by an absolute path. Whether it exists is another question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A home directory, by an absolute path, and its keys where they were unlocked. Whether it exists
+/// is another question.
+#[derive(Debug, Clone)]
 pub struct Home {
     root: PathBuf,
     runtime: Option<PathBuf>,
+    unlocked: Option<Arc<Unlocked>>,
 }
 
 impl Home {
@@ -105,7 +110,20 @@ impl Home {
         let full = std::path::absolute(&root)
             .map_err(|source| HomeError::Io { path: root.clone(), source })?;
         let root = canonical(&full);
-        Ok(Self { root, runtime: absolute(env.xdg_runtime_dir.as_ref()) })
+        let runtime = absolute(env.xdg_runtime_dir.as_ref());
+        Ok(Self { root, runtime, unlocked: None })
+    }
+
+    /// The same home with its keys, for a process that was given the passphrase.
+    #[must_use]
+    pub fn with_keys(self, unlocked: Arc<Unlocked>) -> Self {
+        Self { unlocked: Some(unlocked), ..self }
+    }
+
+    /// The keys that were unlocked.
+    #[must_use]
+    pub fn unlocked(&self) -> Option<&Unlocked> {
+        self.unlocked.as_deref()
     }
 
     /// The directory itself.
@@ -325,7 +343,7 @@ mod tests {
         let env = Environment::default();
         let by_link = Home::resolve(Some(&link.join("new")), &env).unwrap();
         let by_name = Home::resolve(Some(&real.join("new")), &env).unwrap();
-        assert_eq!(by_link, by_name);
+        assert_eq!(by_link.root(), by_name.root());
     }
 
     #[test]

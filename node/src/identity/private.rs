@@ -104,6 +104,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
     sync_parent(path)
 }
 
+/// Writes a file in place of one whose content nobody may read any more: that one is overwritten.
+/// What the disk itself keeps of it (flash memory, snapshots) is out of reach.
+///
+/// # Errors
+///
+/// [`PrivateFileError::Io`].
+pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
+    let old = OpenOptions::new().write(true).open(path).map_err(failed("open", path))?;
+    replace(path, bytes)?;
+    overwrite(&old).map_err(failed("overwrite", path))
+}
+
+/// Writes zeros over all of a file, down to the disk.
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()
+}
+
 /// Removes a file, if it is there.
 ///
 /// # Errors
