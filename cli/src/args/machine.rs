@@ -55,8 +55,9 @@ pub struct UpArgs {
 #[command(after_help = "\
 Examples:
   lanai init --name \"Ann Lee\" --community \"Platoon leaders\"
+  lanai init --lock                with a passphrase, which is asked for twice
 
-`lanai up` does this by itself the first time.")]
+`lanai up` does this by itself the first time. A passphrase can be put on later, too: `lanai lock`.")]
 pub struct InitArgs {
     /// Your name, as others see it [default: your user name]
     #[arg(long, value_name = "NAME")]
@@ -64,6 +65,50 @@ pub struct InitArgs {
     /// Name of the community [default: after you]
     #[arg(long, value_name = "NAME")]
     pub community: Option<String>,
+    /// Protect the home with a passphrase
+    #[arg(long)]
+    pub lock: bool,
+}
+
+/// `lanai lock`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai lock                       puts a passphrase on; where there is one, locks now
+  lanai lock --change              another passphrase
+
+Locking stops the node, which forgets the keys. From then on whoever has this disk gets nothing of \
+your keys without the passphrase, and nobody can tell you the passphrase. While the node runs, \
+and while you write in your editor, the machine itself is not protected: lock before you leave it.
+
+What was written to the disk before the passphrase was put on may be found on it still, however \
+well it was removed. `lanai init --lock` protects from the start.
+
+In scripts LANAI_PASSPHRASE_FILE names a file whose first line is the passphrase.")]
+pub struct LockArgs {
+    /// Put on another passphrase
+    #[arg(long)]
+    pub change: bool,
+    /// Read the new passphrase from the first line of this file instead of asking
+    #[arg(long, value_name = "FILE", requires = "change")]
+    pub new_passphrase_file: Option<PathBuf>,
+}
+
+/// `lanai unlock`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai unlock                     asks for the passphrase, and starts the node
+  lanai unlock --remove            takes the passphrase off for good
+
+As long as the node runs, no command asks for the passphrase. `lanai lock` ends that.")]
+pub struct UnlockArgs {
+    /// Take the passphrase off for good
+    #[arg(long)]
+    pub remove: bool,
+    /// How to reach the network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// `lanai peers`

@@ -155,18 +155,32 @@ impl Identity {
         }
     }
 
-    /// Puts a passphrase on the key file, or another one, or takes it away: writes it anew, and
-    /// destroys the one before.
+    /// Writes a key file that takes a passphrase: a new one, or in place of one that is destroyed.
     ///
     /// # Errors
     ///
     /// [`IdentityError::File`].
-    pub fn rewrite(&self, path: &Path, lock: Option<(&Lock, &WrapKey)>) -> Result<(), IdentityError> {
-        let bytes = match lock {
-            None => self.encode(),
-            Some((lock, key)) => self.encode_locked(lock, key),
+    pub fn write_locked(
+        &self,
+        path: &Path,
+        lock: &Lock,
+        key: &WrapKey,
+    ) -> Result<(), IdentityError> {
+        let bytes = self.encode_locked(lock, key);
+        let written = match path.exists() {
+            true => private::replace_secret(path, &bytes),
+            false => private::create(path, &bytes),
         };
-        private::replace_secret(path, &bytes).map_err(IdentityError::File)
+        written.map_err(IdentityError::File)
+    }
+
+    /// Writes a key file that takes no passphrase in place of one that does.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::File`].
+    pub fn write_open(&self, path: &Path) -> Result<(), IdentityError> {
+        private::replace(path, &self.encode()).map_err(IdentityError::File)
     }
 
     /// The key of a sealed store of this device.
@@ -451,12 +465,12 @@ mod tests {
         std::fs::hard_link(&path, dir.path().join("old")).unwrap();
         let lock = Lock { cost: CHEAP, ..Lock::fresh() };
         let key = lock.new_key(&pass("x")).unwrap();
-        fixed().rewrite(&path, Some((&lock, &key))).unwrap();
+        fixed().write_locked(&path, &lock, &key).unwrap();
         assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), vec![0; plain.len()]);
         assert!(matches!(Identity::load(&path), Err(IdentityError::Locked(_))));
         let KeyFile::Locked(locked) = KeyFile::read(&path).unwrap() else { panic!("open") };
         let opened = locked.open(&pass("x")).unwrap();
-        opened.identity.rewrite(&path, None).unwrap();
+        opened.identity.write_open(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), plain);
         let empty = lock.new_key(&pass("")).unwrap_err();
         assert_eq!(empty, PassphraseError::Empty);

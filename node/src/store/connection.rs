@@ -4,6 +4,7 @@
 //! orders their transactions; every writing transaction begins `IMMEDIATE`, so that what it reads
 //! first (the head of the own log, the roster) is still true when it writes.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,10 @@ use super::StoreError;
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// What every SQLite file that is not sealed begins with.
+const PLAIN_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Whether this build can seal a store, and open one that is sealed: the feature `sqlcipher`.
+pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 /// Idle reading connections kept open.
 const IDLE_READERS: usize = 4;
 /// Prepared statements kept by a connection.
@@ -126,6 +131,13 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     tune(&conn)?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
+}
+
+/// Whether the store at `path` is sealed: its file begins with random bytes then.
+pub fn is_sealed(path: &Path) -> bool {
+    let mut start = [0; PLAIN_MAGIC.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start != *PLAIN_MAGIC
 }
 
 fn tune(conn: &Connection) -> Result<(), StoreError> {

@@ -94,6 +94,7 @@ pub use search::{
 pub use stats::Stats;
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 
+pub use connection::{CAN_SEAL, is_sealed};
 use connection::{Connections, Durability};
 use roster_cache::RosterCache;
 use rows::meta;

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::passphrase::{Cost, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES};
+use super::super::passphrase::{Cost, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES, TAG_BYTES};
 use super::*;
 
 const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
@@ -124,7 +124,7 @@ fn what_a_file_asks_of_argon2_is_bounded() {
 #[test]
 fn later_versions_and_short_files_are_named() {
     let mut bytes = unarmour(&sealed()).unwrap();
-    for n in 0..PREFIX_BYTES + TAG_BYTES {
+    for n in 0..1 + LOCK_BYTES + TAG_BYTES {
         assert_eq!(
             Export::open(&armour(&bytes[..n]), &pass("x")).unwrap_err(),
             ExportError::Damaged
