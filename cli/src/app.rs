@@ -398,6 +398,10 @@ impl From<StoreError> for CliError {
         match error {
             StoreError::Missing(_) => Self::new(Exit::NotFound, "no-community", message)
                 .hint("`lanai up` makes a community, `lanai join TICKET` joins one"),
+            StoreError::Sealed(_) => Self::new(Exit::Locked, "locked", message)
+                .hint("its key is in the key file of the home it was made in"),
+            StoreError::CannotUnseal(_) => Self::new(Exit::Locked, "cannot-unseal", message)
+                .hint("released builds can open it; build with `--features sqlcipher`"),
             StoreError::Unfinished(_) => Self::failed("store-unfinished", message)
                 .hint("remove that file and run the command again that was interrupted"),
             StoreError::Exists(_) => {

@@ -34,7 +34,7 @@ pub use lead::{
 };
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LockArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand,
-    PeersArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs,
+    PeersArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs, WipeArgs,
 };
 pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
@@ -204,6 +204,8 @@ pub enum Command {
     Lock(LockArgs),
     /// Open a locked home for as long as the node runs
     Unlock(UnlockArgs),
+    /// Destroy this home, the keys first
+    Wipe(WipeArgs),
 
     // Node and network.
     /// How things stand: community, store, node, network

@@ -59,6 +59,7 @@ mod up;
 mod village;
 mod watch;
 mod who;
+mod wipe;
 mod withdraw;
 mod work;
 
@@ -165,6 +166,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Leave(args) => leave::run(context, args),
         Command::Lock(args) => lock::lock(context, args),
         Command::Unlock(args) => lock::unlock(context, args),
+        Command::Wipe(args) => wipe::run(context, args),
         Command::Member(command) => member::run(context, command),
         Command::Motion(command) => motion::run(context, command),
         Command::Ticket(command) => ticket::run(context, command),

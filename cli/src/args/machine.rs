@@ -111,6 +111,25 @@ pub struct UnlockArgs {
     pub network: NetworkArgs,
 }
 
+/// `lanai wipe`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai wipe
+  lanai wipe --yes                 without asking
+
+Stops the node and destroys the home: the keys first, then the store, drafts and settings. Of a home \
+that `lanai init --lock` made nothing can be read at any moment of it, and once the keys are gone \
+nobody can open what is left, not even with the passphrase. Of a home without a passphrase the texts \
+are on the disk until their file is overwritten, a moment later, and flash memory may keep them longer.
+
+What others hold, backups, and an identity that was exported are not touched. Links are not followed.")]
+pub struct WipeArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
 /// `lanai peers`
 #[derive(Debug, Args)]
 pub struct PeersArgs {
@@ -187,6 +206,22 @@ pub enum StoreCommand {
     },
     /// Make all views anew from the entries
     Rebuild,
+    /// Drop what was withdrawn, and every trace of it in the store's files
+    #[command(after_help = "\
+Examples:
+  lanai store purge
+
+A withdrawal hides a text at once and leaves it in the store. This drops the texts that you withdrew, \
+and those that others withdrew three days ago or longer; peers that send them again send in vain. \
+Everything else is written anew, so that no copy of a text stays in an index or in free space. It takes \
+memory for all of the store, and the disk may keep what it overwrote.
+
+Other members' nodes keep what they hold until they purge it, too.")]
+    Purge {
+        /// Do not ask whether older copies of the store may go
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Write a copy of the store, without keys, while the node may be running
     #[command(after_help = "\
 Examples:

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use lanai_node::control::{Reply, Request};
 use lanai_node::home::Home;
 use lanai_node::identity::passphrase::{Lock, Passphrase, PassphraseError, WrapKey};
-use lanai_node::identity::{Identity, IdentityError, KeyFile, LockedKeys, Unlocked};
+use lanai_node::identity::{Identity, IdentityError, KeyFile, LockedKeys, Unlocked, private};
 use lanai_node::random::OsRandom;
-use lanai_node::store;
+use lanai_node::store::{self, Place, Store};
 use serde::Serialize;
 
 use super::{Context, identity, node};
 use crate::app;
 use crate::args::{Command, LockArgs, NodeCommand, UnlockArgs};
+use crate::editor::Drafts;
 use crate::error::{CliError, Exit};
 use crate::ui::UNATTENDED;
 
@@ -63,6 +64,7 @@ pub(super) fn get_keys(context: &mut Context, command: &Command) -> Result<(), C
         | Command::Config(_)
         | Command::Lock(_)
         | Command::Unlock(_)
+        | Command::Wipe(_)
         | Command::Node(NodeCommand::Stop | NodeCommand::Status | NodeCommand::Logs(_)) => {
             return Ok(());
         }
@@ -84,7 +86,7 @@ pub(super) fn get_keys(context: &mut Context, command: &Command) -> Result<(), C
         Ok(KeyFile::Open(_)) | Err(_) => return Ok(()),
     };
     context.unlocked = Some(Arc::new(unlocked));
-    Ok(())
+    Ok(home.prepare_passing()?)
 }
 
 fn shut() -> CliError {
@@ -174,6 +176,7 @@ pub(super) fn lock(context: &mut Context, args: &LockArgs) -> Result<Exit, CliEr
             let passphrase = first_passphrase(context)?;
             let node_stopped = node::stop(&home)?;
             put_on(context, &home, identity, &passphrase)?;
+            close_up(context)?;
             done(context, &home, node_stopped)
         }
         KeyFile::Locked(locked) if args.change => {
@@ -186,11 +189,48 @@ pub(super) fn lock(context: &mut Context, args: &LockArgs) -> Result<Exit, CliEr
             put_on(context, &home, unlocked.identity, &passphrase)?;
             done(context, &home, node_stopped)
         }
-        KeyFile::Locked(_) => {
+        KeyFile::Locked(locked) => {
+            // Locked by a build that could not seal, or interrupted.
+            if store::CAN_SEAL && !store::is_sealed(&home.store()) {
+                context.unlocked = Some(Arc::new(open(context, &home, &locked)?));
+                node::stop(&home)?;
+                close_up(context)?;
+            }
             let node_stopped = node::stop(&home)?;
             done(context, &home, node_stopped)
         }
     }
+}
+
+/// Seals what lies open in a home that has a passphrase now.
+fn close_up(context: &mut Context) -> Result<(), CliError> {
+    let home = context.home()?;
+    home.prepare_passing()?;
+    let place = Place::of_home(&home);
+    context.ui.detail("sealing the store");
+    let copies = Store::open(&place)?.older_copies()?;
+    for db in copies.into_iter().chain([home.store()]) {
+        store::seal(&Place { db, ..place.clone() })?;
+    }
+    let Some(passing) = home.passing_dir() else { return Ok(()) };
+    for log in ["node.log", "node.log.old"] {
+        let path = home.root().join(log);
+        if path.is_file() {
+            private::destroy(&path)?;
+        }
+    }
+    let drafts = home.root().join("drafts");
+    let begun = Drafts::new(drafts.clone()).list()?;
+    for draft in &begun {
+        let Some(text) = draft.read()? else { continue };
+        let name = draft.path().file_stem().unwrap_or_default().to_string_lossy();
+        Drafts::new(passing.join("drafts")).draft(&name).keep(&text)?;
+        private::destroy(draft.path())?;
+    }
+    if !begun.is_empty() {
+        context.ui.warn("drafts are kept in memory now, until the machine is switched off");
+    }
+    Ok(())
 }
 
 fn done(context: &mut Context, home: &Home, node_stopped: bool) -> Result<Exit, CliError> {

@@ -26,7 +26,7 @@ use lanai_crdt::ticket::{fit_name, is_ticket_address};
 use zeroize::Zeroizing;
 
 use super::Identity;
-use super::passphrase::{LOCK_BYTES, Lock, Passphrase, PassphraseError};
+use super::passphrase::{LOCK_BYTES, Lock, Passphrase, PassphraseError, TAG_BYTES};
 
 const VERSION: u8 = 1;
 const HEADER_LINE: &str = "-----BEGIN LANAI IDENTITY-----";
@@ -137,6 +137,9 @@ impl Export {
             bytes.split_at_checked(1 + LOCK_BYTES).ok_or(ExportError::Damaged)?;
         let (lock, _) =
             prefix.get(1..).and_then(Lock::decode).ok_or(ExportError::Damaged)?;
+        if sealed.len() < TAG_BYTES {
+            return Err(ExportError::Damaged);
+        }
         let key = lock.key(passphrase)?;
         let content = lock.open(&key, prefix, sealed).ok_or(ExportError::WrongPassphrase)?;
         read_content(&content)

@@ -315,6 +315,14 @@ impl KeyFile {
     }
 }
 
+/// Whether the key file at `path` takes a passphrase.
+pub fn is_locked(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = [0; MAGIC.len() + 1];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start.strip_prefix(MAGIC) == Some(&[LOCKED])
+}
+
 /// The content of a locked key file.
 #[derive(Debug, Clone)]
 pub struct LockedKeys {
@@ -476,8 +484,11 @@ mod tests {
         assert_eq!(empty, PassphraseError::Empty);
     }
 
-    const GOLDEN_LOCKED_SUM: [u8; 8] = [0; 8];
-    const GOLDEN_STORE_KEY: [u8; 32] = [0; 32];
+    const GOLDEN_LOCKED_SUM: [u8; 8] = [203, 104, 34, 156, 100, 91, 105, 141];
+    const GOLDEN_STORE_KEY: [u8; 32] = [
+        128, 218, 149, 89, 133, 150, 244, 165, 130, 8, 3, 163, 222, 90, 249, 212, 100, 167, 145,
+        243, 85, 0, 145, 47, 125, 162, 118, 3, 30, 184, 140, 57,
+    ];
 
     const GOLDEN_SUM: [u8; 8] = [243, 243, 98, 212, 39, 193, 208, 51];
 

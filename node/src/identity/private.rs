@@ -116,8 +116,19 @@ pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError>
     overwrite(&old).map_err(failed("overwrite", path))
 }
 
+/// Overwrites a file and removes it, down to the disk.
+///
+/// # Errors
+///
+/// [`PrivateFileError::Io`].
+pub fn destroy(path: &Path) -> Result<(), PrivateFileError> {
+    let file = OpenOptions::new().write(true).open(path).map_err(failed("open", path))?;
+    overwrite(&file).map_err(failed("overwrite", path))?;
+    remove(path)
+}
+
 /// Writes zeros over all of a file, down to the disk.
-fn overwrite(mut file: &File) -> io::Result<()> {
+pub(crate) fn overwrite(mut file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     io::copy(&mut io::repeat(0).take(length), &mut file)?;
     file.sync_all()
@@ -196,7 +207,7 @@ impl Drop for Temporary {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), PrivateFileError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), PrivateFileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

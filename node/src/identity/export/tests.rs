@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::passphrase::{Cost, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES, TAG_BYTES};
+use super::super::passphrase::{Cost, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES};
 use super::*;
 
 const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
