@@ -172,3 +172,157 @@ fn remove_empty(dir: &Path) {
     // Something of others' may be in it.
     let _kept = fs::remove_dir(dir);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Environment;
+
+    const SECRET: &[u8] = b"all my keys";
+
+    /// A home with all kinds of things in it, and a directory beside it that a link points to.
+    fn furnished(dir: &Path) -> Home {
+        let home = Home::resolve(Some(&dir.join("home")), &Environment::default()).unwrap();
+        home.create().unwrap();
+        let outside = dir.join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("photo"), "mine").unwrap();
+        for name in ["drafts", "left-k3f9", "music"] {
+            fs::create_dir(home.root().join(name)).unwrap();
+        }
+        for (name, content) in [
+            ("device.key", SECRET),
+            (".device.key.q7", SECRET),
+            ("left-k3f9/device.key", SECRET),
+            ("left-k3f9/store.db", b"texts"),
+            ("store.db", b"texts"),
+            ("store.db.v3", b"texts"),
+            ("drafts/reply.md", b"texts"),
+            ("config.json", b"{}"),
+            ("music/song", b"not ours"),
+        ] {
+            fs::write(home.root().join(name), content).unwrap();
+        }
+        std::os::unix::fs::symlink(&outside, home.root().join("drafts/link")).unwrap();
+        std::os::unix::fs::symlink(outside.join("photo"), home.root().join("store.link")).unwrap();
+        home
+    }
+
+    fn contents(dir: &Path) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match fs::symlink_metadata(&path).unwrap().file_type() {
+                kind if kind.is_dir() => found.extend(contents(&path)),
+                kind if kind.is_file() => found.push(fs::read(&path).unwrap()),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn keys_go_first_whenever_it_is_interrupted_and_the_next_run_ends_it() {
+        for stop in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let home = furnished(dir.path());
+            let (mut steps, mut keys_gone) = (0, false);
+            let result = wipe(&home, |step| {
+                keys_gone |= *step == Step::KeysGone;
+                steps += 1;
+                if steps > stop { Err(io::Error::other("the battery is empty")) } else { Ok(()) }
+            });
+            let left = contents(home.root());
+            if keys_gone {
+                assert!(!left.iter().any(|bytes| bytes == SECRET), "after {steps} steps");
+            } else {
+                let texts = left.iter().filter(|bytes| *bytes == b"texts").count();
+                assert_eq!(texts, 4, "a text went before the keys, after {steps} steps");
+            }
+            let done = result.is_ok();
+            let wiped = result.unwrap_or_else(|_| wipe(&home, |_| Ok(())).unwrap());
+            assert_eq!(wiped.left, [home.root().join("music")]);
+            assert_eq!(contents(home.root()), [b"not ours"]);
+            assert!(!home.root().join("left-k3f9").exists());
+            assert_eq!(fs::read(dir.path().join("outside/photo")).unwrap(), b"mine");
+            if done {
+                assert!(stop > 15, "{stop}");
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_home_with_a_node_is_let_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = furnished(dir.path());
+        let _node = NodeLock::acquire(&home.lock()).unwrap();
+        assert!(matches!(wipe(&home, |_| Ok(())), Err(WipeError::Running(_))));
+        assert_eq!(fs::read(home.device_key()).unwrap(), SECRET);
+    }
+
+    /// The texts of a sealed store are gone with the keys, locked or not.
+    #[test]
+    #[cfg(feature = "sqlcipher")]
+    fn of_a_sealed_store_nothing_can_be_read_at_any_interruption() {
+        use lanai_crdt::payload::{InvitePolicy, Profile};
+
+        use crate::identity::Identity;
+        use crate::identity::passphrase::{Cost, Lock, Passphrase};
+        use crate::random::OsRandom;
+        use crate::store::{Author, Founding, Place, Store};
+
+        for locked in [true, false] {
+            for stop in 0.. {
+                let dir = tempfile::tempdir().unwrap();
+                let home = Home::resolve(Some(&dir.path().join("home")), &Environment::default());
+                let home = home.unwrap();
+                home.create().unwrap();
+                let identity = Identity::generate(&mut OsRandom);
+                let lock =
+                    Lock { cost: Cost { memory_kib: 8, passes: 1, lanes: 1 }, ..Lock::fresh() };
+                let key = lock.new_key(&Passphrase::new("heron".into())).unwrap();
+                match locked {
+                    true => identity.write_locked(&home.device_key(), &lock, &key).unwrap(),
+                    false => identity.create(&home.device_key()).unwrap(),
+                }
+                let place = Place {
+                    key: Some(identity.store_key()),
+                    ..Place::new(home.store(), home.token())
+                };
+                let founding = Founding {
+                    name: "The Quicksand Porch".into(),
+                    charter: None,
+                    profile: Profile { name: "Ana Okafor".into(), ..Profile::default() },
+                    recovery_key: [1; 32],
+                    invite: InvitePolicy::Members,
+                    quorum: (2, 3),
+                };
+                let seed = identity.device.to_bytes();
+                let author = Author { device: identity.device, sealing: identity.sealing };
+                let store =
+                    Store::create(&place, &author, &founding, 1_800_000_000_000, &mut OsRandom);
+                let store = store.unwrap();
+                while store.fold_pending(100).unwrap().left > 0 {}
+                drop(store);
+                let (mut steps, mut keys_gone) = (0, false);
+                let result = wipe(&home, |step| {
+                    keys_gone |= *step == Step::KeysGone;
+                    steps += 1;
+                    if steps > stop { Err(io::Error::other("power")) } else { Ok(()) }
+                });
+                let phrases: [&[u8]; 4] = [b"Quicksand", b"Okafor", b"SQLite format", &seed];
+                if locked || keys_gone {
+                    for bytes in contents(home.root()) {
+                        for phrase in phrases {
+                            assert!(!bytes.windows(phrase.len()).any(|w| w == phrase));
+                        }
+                    }
+                }
+                if result.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+}
