@@ -64,7 +64,8 @@ fn a_locked_home_takes_its_passphrase_and_no_other() {
     ana.knowing(&["ask", "Where is the ford?", "-m", "North of the mill."]);
 
     // Nobody to ask, and nothing to tell.
-    for args in [&["threads", "--json"][..], &["ask", "x", "-m", "y", "--json"], &["up", "--json"]] {
+    for args in [&["threads", "--json"][..], &["ask", "x", "-m", "y", "--json"], &["up", "--json"]]
+    {
         assert_fails(&ana.home.try_run(args), 4, "locked");
     }
     let wrong = dir.path().join("wrong");
@@ -176,7 +177,8 @@ fn a_stolen_disk_shows_nothing_of_a_locked_home() {
         let address = ana.home.address();
         ben.home.run(&["config", "set", "mdns", "false"]);
         ben.home.run(&["config", "set", "listen", "127.0.0.1"]);
-        ben.home.try_run(&["join", &ticket, "--name", "Ben Sato", "--dial", &address, "--wait", "40s"])
+        ben.home
+            .try_run(&["join", &ticket, "--name", "Ben Sato", "--dial", &address, "--wait", "40s"])
     };
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     homes::until_equal(&[&ana.home, &ben.home]);

@@ -82,8 +82,9 @@ pub fn wipe(
 ) -> Result<Wiped, WipeError> {
     let lock = NodeLock::acquire(&home.lock())?;
     let mut wiped = Wiped::default();
-    let (keys, others): (Vec<_>, Vec<_>) =
-        files_below(home.root(), &mut wiped.left)?.into_iter().partition(|path| begins(path, &KEYS));
+    let (keys, others): (Vec<_>, Vec<_>) = files_below(home.root(), &mut wiped.left)?
+        .into_iter()
+        .partition(|path| begins(path, &KEYS));
     for path in &keys {
         destroy(path, &mut after)?;
         wiped.files += 1;
@@ -138,10 +139,7 @@ fn files_in(
     Ok(found)
 }
 
-fn destroy(
-    path: &Path,
-    after: &mut impl FnMut(&Step) -> io::Result<()>,
-) -> Result<(), WipeError> {
+fn destroy(path: &Path, after: &mut impl FnMut(&Step) -> io::Result<()>) -> Result<(), WipeError> {
     let io = |source| WipeError::Io { path: path.to_path_buf(), source };
     // A link, a pipe or a socket holds nothing, and to open it would reach elsewhere.
     if fs::symlink_metadata(path).map_err(io)?.is_file() {

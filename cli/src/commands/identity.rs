@@ -243,11 +243,7 @@ pub(super) fn new_passphrase(
     otherwise: &str,
 ) -> Result<Passphrase, CliError> {
     let unattended = |error: CliError| {
-        if error.code == crate::ui::UNATTENDED {
-            error.hint(otherwise)
-        } else {
-            error
-        }
+        if error.code == crate::ui::UNATTENDED { error.hint(otherwise) } else { error }
     };
     let first = Zeroizing::new(context.ui.ask_secret("New passphrase:").map_err(unattended)?);
     if first.is_empty() {

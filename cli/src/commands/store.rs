@@ -178,7 +178,8 @@ fn purge(context: &mut Context, yes: bool) -> Result<Exit, CliError> {
     let copies = app.store().older_copies()?;
     if !copies.is_empty() {
         let names: Vec<_> = copies.iter().map(|path| path.display().to_string()).collect();
-        let question = format!("Older copies of the store go as well:\n{}\nGo on?", names.join("\n"));
+        let question =
+            format!("Older copies of the store go as well:\n{}\nGo on?", names.join("\n"));
         context.ui.confirm(question, yes)?;
     }
     let entries = app.store().stats()?.entries;
@@ -196,10 +197,12 @@ fn purge(context: &mut Context, yes: bool) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let dropped = status::count(purged.dropped, "withdrawn text is", "withdrawn texts are");
-    context.ui.say(format!("{dropped} dropped, and nothing of what was withdrawn is left to be read"));
+    context
+        .ui
+        .say(format!("{dropped} dropped, and nothing of what was withdrawn is left to be read"));
     if purged.kept > 0 {
-        let kept = status::count(purged.kept, "text that somebody", "texts that others");
-        context.ui.say(format!("{kept} withdrew stays sealed in the store for three days"));
+        let kept = status::count(purged.kept, "text of others is", "texts of others are");
+        context.ui.say(format!("{kept} kept sealed until three days after the withdrawal"));
     }
     Ok(Exit::Done)
 }

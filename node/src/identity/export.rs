@@ -101,8 +101,7 @@ impl Export {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&lock.encode());
         let mut content = self.content()?;
-        let tag =
-            lock.seal(&key, &bytes, &mut content).ok_or(ExportError::Content("too long"))?;
+        let tag = lock.seal(&key, &bytes, &mut content).ok_or(ExportError::Content("too long"))?;
         bytes.extend_from_slice(&content);
         bytes.extend_from_slice(&tag);
         let sum = checksum(&bytes);
@@ -135,8 +134,7 @@ impl Export {
         }
         let (prefix, sealed) =
             bytes.split_at_checked(1 + LOCK_BYTES).ok_or(ExportError::Damaged)?;
-        let (lock, _) =
-            prefix.get(1..).and_then(Lock::decode).ok_or(ExportError::Damaged)?;
+        let (lock, _) = prefix.get(1..).and_then(Lock::decode).ok_or(ExportError::Damaged)?;
         if sealed.len() < TAG_BYTES {
             return Err(ExportError::Damaged);
         }

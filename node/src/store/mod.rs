@@ -88,10 +88,10 @@ pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,
 };
+pub use purge::Purged;
 pub use read::{
     Candidate, CommunityInfo, EntryInfo, Found, Person, ThreadFilter, ThreadSummary, ThreadView,
 };
-pub use purge::Purged;
 pub use schema::Migrated;
 pub use sealing::seal;
 pub use search::{

@@ -89,8 +89,10 @@ impl Store {
                     ctx.conn
                         .prepare_cached("DELETE FROM missing_payloads WHERE n = ?1")?
                         .execute([n])?;
-                    let dropped =
-                        ctx.conn.prepare_cached("DELETE FROM payloads WHERE n = ?1")?.execute([n])?;
+                    let dropped = ctx
+                        .conn
+                        .prepare_cached("DELETE FROM payloads WHERE n = ?1")?
+                        .execute([n])?;
                     purged.dropped += u64::try_from(dropped).unwrap_or(0);
                 }
             }

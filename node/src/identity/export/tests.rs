@@ -142,7 +142,8 @@ fn hostile_content_is_made_harmless() {
     export.addresses = vec!["/ip4/1.2.3.4/tcp/1".into(); 40];
     export.addresses.push("\u{1b}".into());
     export.member = None;
-    let text = export.seal(&pass("x"), &Lock { cost: CHEAP, salt: [0; 16], nonce: [0; 24] }).unwrap();
+    let text =
+        export.seal(&pass("x"), &Lock { cost: CHEAP, salt: [0; 16], nonce: [0; 24] }).unwrap();
     let back = Export::open(&text, &pass("x")).unwrap();
     assert!(back.community_name.len() <= 64 && !back.community_name.contains('\u{1b}'));
     assert_eq!(back.member_name, "Ana");

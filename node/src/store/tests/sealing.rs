@@ -34,36 +34,21 @@ mod with_sqlcipher {
         let identity =
             Identity { device: a.author.device.clone(), sealing: a.author.sealing.clone() };
         let place = Place { key: Some(identity.store_key()), ..a.place.clone() };
-        // Nothing may have it open.
-        a.store = Store::create(
-            &place_in(tempfile::tempdir().unwrap().path()),
-            &a.author,
-            &founding(),
-            NOW,
-            &mut a.rng,
-        )
-        .unwrap();
+        drop(a.store);
         a.place = place;
+        {
+            let _reader = Store::open(&Place { key: None, ..a.place.clone() }).unwrap();
+            assert!(matches!(seal(&a.place), Err(StoreError::Busy)));
+        }
         assert!(seal(&a.place).unwrap());
         assert!(!seal(&a.place).unwrap());
-        a.reopen();
+        a.store = Store::open(&a.place).unwrap();
         assert_eq!(a.hash(), hash);
         // It is the same store: the log goes on.
         a.note("Water", "In the well.");
         assert_eq!(a.store.stats().unwrap().logs, log);
         assert!(a.store.notices().unwrap().is_empty());
         a
-    }
-
-    fn founding() -> Founding {
-        Founding {
-            name: "another".into(),
-            charter: None,
-            profile: profile("x"),
-            recovery_key: [1; 32],
-            invite: InvitePolicy::Members,
-            quorum: (2, 3),
-        }
     }
 
     fn readable(dir: &Path, phrase: &str) -> Vec<String> {
