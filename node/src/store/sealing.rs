@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, rename};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{CAN_SEAL, Place, StoreError, backup, connection, is_sealed, restrict, token};
 use crate::identity::private;
@@ -29,6 +30,7 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
     backup::remove_files(&sealed);
     let conn = connection::open_writer(db, None, false)?;
     // Nobody else may have it open, or what they write after this would be lost with the plain file.
+    conn.busy_timeout(Duration::ZERO)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |r| r.get(0))?;
     if mode != "delete" {
         return Err(StoreError::Busy);

@@ -66,7 +66,7 @@ mod with_sqlcipher {
     #[test]
     fn a_sealed_store_works_as_any_other_and_shows_nothing() {
         let mut a = sealed();
-        for phrase in ["Firewood", "Water", "porch", "ana", "SQLite", "CREATE TABLE"] {
+        for phrase in ["Firewood", "Water", "porch", "SQLite", "CREATE TABLE"] {
             assert_eq!(readable(a.dir.path(), phrase), Vec::<String>::new(), "{phrase}");
         }
         let b = a.invite("ben");
