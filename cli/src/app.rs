@@ -15,7 +15,7 @@ use lanai_crdt::people::fold_people;
 use lanai_crdt::thread::{RefsError, refs_for};
 use lanai_node::control::{Client, Request};
 use lanai_node::home::Home;
-use lanai_node::identity::{Identity, IdentityError};
+use lanai_node::identity::Identity;
 use lanai_node::random::OsRandom;
 use lanai_node::store::{Author, NewEntry, PageError, Place, Store, StoreError, ThreadView};
 
@@ -30,7 +30,7 @@ pub use people::{People, Person};
 
 /// How long a command waits for a running node to notice what was written. The post is safe
 /// already; a node that is busy finds it a little later by itself.
-const WAKE_PATIENCE: Duration = Duration::from_millis(300);
+pub(crate) const WAKE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Entries that are folded before a list is shown; a fraction of a second.
 const QUICK_FOLD: usize = 2000;
@@ -65,7 +65,7 @@ pub fn open_home(context: &Context) -> Result<Home, CliError> {
 ///
 /// When the key file is missing, damaged or open to others.
 pub fn identity(home: &Home) -> Result<Identity, CliError> {
-    Ok(Identity::load(&home.device_key())?)
+    Ok(Identity::of_home(home)?)
 }
 
 /// Tells a running node that there is something new in the store. Whether one was told.
@@ -372,13 +372,6 @@ impl From<StoreError> for Refused {
     }
 }
 
-impl From<IdentityError> for CliError {
-    fn from(error: IdentityError) -> Self {
-        let hint = error.hint();
-        Self { hint, ..Self::failed("identity", error.to_string()) }
-    }
-}
-
 fn page_error(error: &PageError, message: String) -> CliError {
     match error {
         PageError::NotEntitled => {
@@ -405,6 +398,10 @@ impl From<StoreError> for CliError {
         match error {
             StoreError::Missing(_) => Self::new(Exit::NotFound, "no-community", message)
                 .hint("`lanai up` makes a community, `lanai join TICKET` joins one"),
+            StoreError::Sealed(_) => Self::new(Exit::Locked, "locked", message)
+                .hint("its key is in the key file of the home it was made in"),
+            StoreError::CannotUnseal(_) => Self::new(Exit::Locked, "cannot-unseal", message)
+                .hint("released builds can open it; build with `--features sqlcipher`"),
             StoreError::Unfinished(_) => Self::failed("store-unfinished", message)
                 .hint("remove that file and run the command again that was interrupted"),
             StoreError::Exists(_) => {

@@ -33,8 +33,8 @@ pub use lead::{
     SwitchArgs, TagArgs, ThreadCommand, UnhideArgs,
 };
 pub use machine::{
-    ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
-    StoreCommand, SyncArgs, UpArgs,
+    ConfigCommand, HelpArgs, InitArgs, LockArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand,
+    PeersArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs, WipeArgs,
 };
 pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
@@ -200,6 +200,12 @@ pub enum Command {
     /// Your keys, to be kept somewhere safe
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// Protect this home with a passphrase, or lock it now
+    Lock(LockArgs),
+    /// Open a locked home for as long as the node runs
+    Unlock(UnlockArgs),
+    /// Destroy this home, the keys first
+    Wipe(WipeArgs),
 
     // Node and network.
     /// How things stand: community, store, node, network

@@ -24,6 +24,7 @@ mod join;
 mod leave;
 #[cfg(test)]
 mod list_tests;
+mod lock;
 mod man;
 mod member;
 mod motion;
@@ -58,12 +59,15 @@ mod up;
 mod village;
 mod watch;
 mod who;
+mod wipe;
 mod withdraw;
 mod work;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lanai_node::home::{Environment, Home};
+use lanai_node::identity::Unlocked;
 
 use crate::args::{Command, Global};
 use crate::error::{CliError, Exit};
@@ -81,6 +85,8 @@ pub struct Context {
     pub places: Environment,
     /// The wall clock, in Unix milliseconds.
     pub clock: fn() -> u64,
+    /// The keys of a locked home, once they were unlocked.
+    pub unlocked: Option<Arc<Unlocked>>,
 }
 
 impl Context {
@@ -90,17 +96,22 @@ impl Context {
         time::seconds((self.clock)())
     }
 
-    /// The home that the command line and the environment name.
+    /// The home that the command line and the environment name, with its keys where they were
+    /// unlocked.
     ///
     /// # Errors
     ///
     /// When none can be found.
     pub fn home(&self) -> Result<Home, CliError> {
         let named = self.ui.env().get_os("LANAI_HOME").map(PathBuf::from);
-        Ok(Home::resolve(
+        let home = Home::resolve(
             self.global.home.as_ref().or(named.as_ref()).map(PathBuf::as_path),
             &self.places,
-        )?)
+        )?;
+        Ok(match &self.unlocked {
+            Some(unlocked) => home.with_keys(unlocked.clone()),
+            None => home,
+        })
     }
 }
 
@@ -111,6 +122,7 @@ impl Context {
 ///
 /// Whatever kept it from its work.
 pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
+    lock::get_keys(context, command)?;
     match command {
         Command::Paths => paths::run(context),
         Command::Completion(args) => completion::run(context, args),
@@ -152,6 +164,9 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, args),
         Command::Leave(args) => leave::run(context, args),
+        Command::Lock(args) => lock::lock(context, args),
+        Command::Unlock(args) => lock::unlock(context, args),
+        Command::Wipe(args) => wipe::run(context, args),
         Command::Member(command) => member::run(context, command),
         Command::Motion(command) => motion::run(context, command),
         Command::Ticket(command) => ticket::run(context, command),
@@ -185,8 +200,13 @@ pub(crate) mod testing {
         let dir = tempfile::tempdir().unwrap();
         let (ui, out, err) = ui(columns, UiOptions { json, ..UiOptions::default() }, "");
         let global = Global { home: Some(dir.path().join("home")), json, ..Global::default() };
-        let context =
-            Context { ui, global, places: Environment::default(), clock: || 1_700_000_000_000 };
+        let context = Context {
+            ui,
+            global,
+            places: Environment::default(),
+            clock: || 1_700_000_000_000,
+            unlocked: None,
+        };
         Bench { context, out, err, dir }
     }
 }

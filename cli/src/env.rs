@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 /// Every variable that is looked at, with what it does. `lanai help environment` prints this.
-pub const VARIABLES: [(&str, &str); 17] = [
+pub const VARIABLES: [(&str, &str); 18] = [
     ("LANAI_HOME", "the home directory, where everything is kept; --home goes before it"),
+    ("LANAI_PASSPHRASE_FILE", "a file whose first line is the passphrase of a locked home"),
     ("LANAI_EDITOR", "the editor to write with, before VISUAL and EDITOR"),
     ("VISUAL", "the editor to write with"),
     ("EDITOR", "the editor to write with"),

@@ -60,6 +60,7 @@ pub fn main() -> ExitCode {
         global: cli.global,
         places: Environment::of_process(),
         clock: time::now_millis,
+        unlocked: None,
     };
     let done = commands::run(&mut context, &cli.command);
     // What was printed before a failure is still worth showing.

@@ -13,7 +13,8 @@ use lanai_crdt::ticket::{TicketSecret, TicketText};
 use lanai_node::config::Config;
 use lanai_node::control::{NodeStatus, PeerStatus, Reply, Request};
 use lanai_node::identity::Identity;
-use lanai_node::identity::export::{Cost, Export, Passphrase};
+use lanai_node::identity::export::Export;
+use lanai_node::identity::passphrase::{Cost, Lock, Passphrase};
 use lanai_node::import::{Limits, parse_mail, read_all};
 use lanai_node::join::JoinState;
 
@@ -118,7 +119,8 @@ fn exports() -> Vec<Decoder> {
         addresses: vec!["/ip4/192.168.4.20/tcp/4110".into()],
         made_ms: NOW,
     };
-    let text = export.seal(&passphrase(), cheap, [7; 16], [8; 24]).unwrap();
+    let text =
+        export.seal(&passphrase(), &Lock { cost: cheap, salt: [7; 16], nonce: [8; 24] }).unwrap();
     let digits: String = text.lines().filter(|l| !l.starts_with('-')).collect();
     let bytes = from_base32(&digits).unwrap();
     let content = bytes[..bytes.len() - 4].to_vec();

@@ -16,7 +16,7 @@ use lanai_crdt::payload::{
 use lanai_crdt::thread::PostText;
 use lanai_node::control::{Client, NodeStatus, Reply, Request};
 use lanai_node::home::{Environment, Home};
-use lanai_node::identity::Identity;
+use lanai_node::identity::{Identity, Unlocked};
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::runtime::{self, NodeOptions};
 use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store};
@@ -93,8 +93,24 @@ impl Person {
 
     /// Lets somebody in, as the join protocol would, but without a network.
     pub(crate) fn admit(&self, dir: &Path, name: &str) -> Result<Person> {
-        let home = home(dir, name)?;
+        self.admit_to(home(dir, name)?, name, false)
+    }
+
+    /// As [`admit`](Self::admit), with a sealed store where this build can seal.
+    #[allow(dead_code, reason = "not every example seals a store")]
+    pub(crate) fn admit_sealed(&self, dir: &Path, name: &str) -> Result<Person> {
+        self.admit_to(home(dir, name)?, name, true)
+    }
+
+    fn admit_to(&self, home: Home, name: &str, sealed: bool) -> Result<Person> {
         let (identity, author) = keys(&home)?;
+        let home = match sealed {
+            true => {
+                let identity = identity.clone();
+                home.with_keys(std::sync::Arc::new(Unlocked { identity, wrap: None }))
+            }
+            false => home,
+        };
         let secret: [u8; 32] = random_bytes();
         let key = lanai_crdt::entry::DeviceSecret::from_bytes(&secret).device();
         let body =

@@ -22,6 +22,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::identity::{self, Unlocked};
 
 /// Longest path, in bytes, at which a socket can be bound everywhere: 104 bytes on macOS and the
 /// BSDs, less the terminating zero.
@@ -78,11 +81,13 @@ impl Environment {
     }
 }
 
-/// A home directory, by an absolute path. Whether it exists is another question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A home directory, by an absolute path, and its keys where they were unlocked. Whether it exists
+/// is another question.
+#[derive(Debug, Clone)]
 pub struct Home {
     root: PathBuf,
     runtime: Option<PathBuf>,
+    unlocked: Option<Arc<Unlocked>>,
 }
 
 impl Home {
@@ -105,7 +110,20 @@ impl Home {
         let full = std::path::absolute(&root)
             .map_err(|source| HomeError::Io { path: root.clone(), source })?;
         let root = canonical(&full);
-        Ok(Self { root, runtime: absolute(env.xdg_runtime_dir.as_ref()) })
+        let runtime = absolute(env.xdg_runtime_dir.as_ref());
+        Ok(Self { root, runtime, unlocked: None })
+    }
+
+    /// The same home with its keys, for a process that was given the passphrase.
+    #[must_use]
+    pub fn with_keys(self, unlocked: Arc<Unlocked>) -> Self {
+        Self { unlocked: Some(unlocked), ..self }
+    }
+
+    /// The keys that were unlocked.
+    #[must_use]
+    pub fn unlocked(&self) -> Option<&Unlocked> {
+        self.unlocked.as_deref()
     }
 
     /// The directory itself.
@@ -150,16 +168,54 @@ impl Home {
         self.root.join("node.lock")
     }
 
-    /// Log of a node in the background.
+    /// Log of a node in the background; of a locked home in the [`passing_dir`](Self::passing_dir).
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.root.join("node.log")
+        self.passing_dir().unwrap_or_else(|| self.root.clone()).join("node.log")
     }
 
-    /// Directory of texts that were begun and not published.
+    /// Directory of texts that were begun and not published; of a locked home in the
+    /// [`passing_dir`](Self::passing_dir).
     #[must_use]
     pub fn drafts(&self) -> PathBuf {
-        self.root.join("drafts")
+        self.passing_dir().unwrap_or_else(|| self.root.clone()).join("drafts")
+    }
+
+    /// Where a locked home keeps what must not come to rest on the disk: a directory in memory, which
+    /// is empty after the machine was off. `None` where the home has no passphrase, or the system has
+    /// no such place.
+    #[must_use]
+    pub fn passing_dir(&self) -> Option<PathBuf> {
+        if !identity::is_locked(&self.device_key()) {
+            return None;
+        }
+        let memory = self.runtime.clone().or_else(|| {
+            let shared = Path::new("/dev/shm");
+            shared.is_dir().then(|| shared.to_path_buf())
+        })?;
+        Some(memory.join(self.short_name()))
+    }
+
+    /// Makes the [`passing_dir`](Self::passing_dir), where there is one, and checks that nobody else
+    /// can look into it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`prepare_socket`](Self::prepare_socket).
+    pub fn prepare_passing(&self) -> Result<(), HomeError> {
+        match self.passing_dir() {
+            Some(dir) => {
+                make_private_dir(&dir)?;
+                self.check_private(&dir)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A name that no other home has.
+    fn short_name(&self) -> String {
+        let hash = blake3::hash(self.root.as_os_str().as_bytes()).to_hex();
+        format!("lanai-{}", hash.chars().take(16).collect::<String>())
     }
 
     /// The request of this device to become a member's, until it is one.
@@ -183,8 +239,7 @@ impl Home {
         if fits(&inside) {
             return inside;
         }
-        let hash = blake3::hash(self.root.as_os_str().as_bytes()).to_hex();
-        let name = format!("lanai-{}", hash.chars().take(16).collect::<String>());
+        let name = self.short_name();
         let candidate = |base: &Path| base.join(&name).join("node.sock");
         match self.runtime.as_deref().map(candidate) {
             Some(path) if fits(&path) => path,
@@ -325,7 +380,7 @@ mod tests {
         let env = Environment::default();
         let by_link = Home::resolve(Some(&link.join("new")), &env).unwrap();
         let by_name = Home::resolve(Some(&real.join("new")), &env).unwrap();
-        assert_eq!(by_link, by_name);
+        assert_eq!(by_link.root(), by_name.root());
     }
 
     #[test]

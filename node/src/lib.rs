@@ -26,3 +26,4 @@ pub mod runtime;
 pub mod sim;
 pub mod store;
 pub mod sync;
+pub mod wipe;

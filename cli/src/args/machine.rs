@@ -55,8 +55,9 @@ pub struct UpArgs {
 #[command(after_help = "\
 Examples:
   lanai init --name \"Ann Lee\" --community \"Platoon leaders\"
+  lanai init --lock                with a passphrase, which is asked for twice
 
-`lanai up` does this by itself the first time.")]
+`lanai up` does this by itself the first time. A passphrase can be put on later, too: `lanai lock`.")]
 pub struct InitArgs {
     /// Your name, as others see it [default: your user name]
     #[arg(long, value_name = "NAME")]
@@ -64,6 +65,69 @@ pub struct InitArgs {
     /// Name of the community [default: after you]
     #[arg(long, value_name = "NAME")]
     pub community: Option<String>,
+    /// Protect the home with a passphrase
+    #[arg(long)]
+    pub lock: bool,
+}
+
+/// `lanai lock`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai lock                       puts a passphrase on; where there is one, locks now
+  lanai lock --change              another passphrase
+
+Locking stops the node, which forgets the keys. From then on whoever has this disk gets nothing of \
+your keys without the passphrase, and nobody can tell you the passphrase. While the node runs, \
+and while you write in your editor, the machine itself is not protected: lock before you leave it.
+
+What was written to the disk before the passphrase was put on may be found on it still, however \
+well it was removed. `lanai init --lock` protects from the start.
+
+In scripts LANAI_PASSPHRASE_FILE names a file whose first line is the passphrase.")]
+pub struct LockArgs {
+    /// Put on another passphrase
+    #[arg(long)]
+    pub change: bool,
+    /// Read the new passphrase from the first line of this file instead of asking
+    #[arg(long, value_name = "FILE", requires = "change")]
+    pub new_passphrase_file: Option<PathBuf>,
+}
+
+/// `lanai unlock`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai unlock                     asks for the passphrase, and starts the node
+  lanai unlock --remove            takes the passphrase off for good
+
+As long as the node runs, no command asks for the passphrase. `lanai lock` ends that.")]
+pub struct UnlockArgs {
+    /// Take the passphrase off for good
+    #[arg(long)]
+    pub remove: bool,
+    /// How to reach the network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// `lanai wipe`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai wipe
+  lanai wipe --yes                 without asking
+
+Stops the node and destroys the home: the keys first, then the store, drafts and settings. Of a home \
+that `lanai init --lock` made nothing can be read at any moment of it, and once the keys are gone \
+nobody can open what is left, not even with the passphrase. Of a home without a passphrase the texts \
+are on the disk until their file is overwritten, a moment later, and flash memory may keep them longer.
+
+What others hold, backups, and an identity that was exported are not touched. Links are not followed.")]
+pub struct WipeArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `lanai peers`
@@ -142,6 +206,22 @@ pub enum StoreCommand {
     },
     /// Make all views anew from the entries
     Rebuild,
+    /// Drop what was withdrawn, and every trace of it in the store's files
+    #[command(after_help = "\
+Examples:
+  lanai store purge
+
+A withdrawal hides a text at once and leaves it in the store. This drops the texts that you withdrew, \
+and those that others withdrew three days ago or longer; peers that send them again send in vain. \
+Everything else is written anew, so that no copy of a text stays in an index or in free space. It takes \
+memory for all of the store, and the disk may keep what it overwrote.
+
+Other members' nodes keep what they hold until they purge it, too.")]
+    Purge {
+        /// Do not ask whether older copies of the store may go
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Write a copy of the store, without keys, while the node may be running
     #[command(after_help = "\
 Examples:

@@ -7,11 +7,12 @@ use std::path::Path;
 use lanai_crdt::id::DeviceId;
 use lanai_crdt::text::clean_line;
 use lanai_node::identity::export::{
-    Cost, Export, ExportError, MAX_EXPORT_ADDRESSES, MAX_EXPORT_TEXT_BYTES, Passphrase,
+    Export, ExportError, MAX_EXPORT_ADDRESSES, MAX_EXPORT_TEXT_BYTES,
 };
-use lanai_node::identity::private;
+use lanai_node::identity::passphrase::{Lock, Passphrase, PassphraseError};
+use lanai_node::identity::{IdentityError, private};
 use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
-use lanai_node::random::{OsRandom, random_bytes};
+use lanai_node::random::OsRandom;
 use lanai_node::store::{Place, Store};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -26,13 +27,17 @@ use crate::time;
 /// Bytes of a passphrase file that are read.
 const MAX_PASSPHRASE_BYTES: u64 = 4096;
 
+impl From<PassphraseError> for CliError {
+    fn from(error: PassphraseError) -> CliError {
+        IdentityError::from(error).into()
+    }
+}
+
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> CliError {
         let (exit, hint) = match &error {
+            ExportError::Passphrase(error) => return error.clone().into(),
             ExportError::WrongPassphrase => (Exit::Locked, Some("type it again")),
-            ExportError::EmptyPassphrase => {
-                (Exit::Usage, Some("four random words make a good one"))
-            }
             ExportError::Newer(_) => (Exit::Failed, Some("install the newer version")),
             ExportError::CutOff | ExportError::Damaged => {
                 (Exit::Failed, Some("use another copy of the file"))
@@ -100,10 +105,10 @@ fn export(
     };
     let passphrase = match passphrase_file {
         Some(file) => first_line(file)?,
-        None => new_passphrase(context)?,
+        None => new_passphrase(context, "use --passphrase-file")?,
     };
     context.ui.detail("computing the key from the passphrase");
-    let text = export.seal(&passphrase, Cost::STANDARD, random_bytes(), random_bytes())?;
+    let text = export.seal(&passphrase, &Lock::fresh())?;
     let text = Zeroizing::new(text);
     if force {
         private::replace(path, text.as_bytes())?;
@@ -223,7 +228,7 @@ fn read_bounded(path: &Path) -> Result<Zeroizing<String>, CliError> {
     }
 }
 
-fn first_line(path: &Path) -> Result<Passphrase, CliError> {
+pub(super) fn first_line(path: &Path) -> Result<Passphrase, CliError> {
     let io = |e| CliError::io(format!("read {}", path.display()), &e);
     let file = File::open(path).map_err(io)?.take(MAX_PASSPHRASE_BYTES);
     let mut line = String::new();
@@ -232,18 +237,17 @@ fn first_line(path: &Path) -> Result<Passphrase, CliError> {
     Ok(Passphrase::new(text))
 }
 
-/// Asks twice, for nobody sees what they type.
-fn new_passphrase(context: &mut Context) -> Result<Passphrase, CliError> {
+/// Asks twice, for nobody sees what they type. `otherwise` is what to do without a terminal.
+pub(super) fn new_passphrase(
+    context: &mut Context,
+    otherwise: &str,
+) -> Result<Passphrase, CliError> {
     let unattended = |error: CliError| {
-        if error.code == crate::ui::UNATTENDED {
-            error.hint("use --passphrase-file")
-        } else {
-            error
-        }
+        if error.code == crate::ui::UNATTENDED { error.hint(otherwise) } else { error }
     };
     let first = Zeroizing::new(context.ui.ask_secret("New passphrase:").map_err(unattended)?);
     if first.is_empty() {
-        return Err(ExportError::EmptyPassphrase.into());
+        return Err(PassphraseError::Empty.into());
     }
     if *first != clean_line(&first) {
         context.ui.warn("the passphrase holds characters that cannot be seen");

@@ -13,7 +13,7 @@ use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::store::{Author, Founding, Place, Store, StoreError};
 use serde::Serialize;
 
-use super::{Context, join, status};
+use super::{Context, join, lock, status};
 use crate::app::App;
 use crate::args::InitArgs;
 use crate::error::{CliError, Exit};
@@ -52,6 +52,10 @@ pub(super) fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliErr
     if let Some(begun) = join::begun(&home)? {
         return Err(begun);
     }
+    if args.lock {
+        lock::init(context, &home)?;
+    }
+    let home = context.home()?;
     let founded = found(context, &home, args.name.as_deref(), args.community.as_deref())?;
     if context.ui.is_json() {
         let community = status::CommunityShape::of(&founded.app)?;
@@ -135,7 +139,7 @@ fn checked(what: &str, text: &str) -> Result<String, CliError> {
 pub(super) fn identity_of(home: &Home) -> Result<Identity, CliError> {
     home.create()?;
     if home.device_key().exists() {
-        return Ok(Identity::load(&home.device_key())?);
+        return Ok(Identity::of_home(home)?);
     }
     let identity = Identity::generate(&mut OsRandom);
     identity.create(&home.device_key())?;
@@ -189,7 +193,7 @@ mod tests {
     use super::*;
 
     fn args(name: Option<&str>, community: Option<&str>) -> InitArgs {
-        InitArgs { name: name.map(Into::into), community: community.map(Into::into) }
+        InitArgs { name: name.map(Into::into), community: community.map(Into::into), lock: false }
     }
 
     #[test]

@@ -588,7 +588,7 @@ mod tests {
         // Others say what stands in the way.
         let error = super::super::init::run(
             &mut pipe.context,
-            &crate::args::InitArgs { name: None, community: None },
+            &crate::args::InitArgs { name: None, community: None, lock: false },
         )
         .unwrap_err();
         assert_eq!(error.code, "join-unfinished");

@@ -156,7 +156,8 @@ fn move_out(context: &Context, home: &Home, short: &str) -> Result<PathBuf, CliE
         home.device_key(),
         home.store(),
     ];
-    for from in files {
+    // What a locked home keeps in memory stays there.
+    for from in files.into_iter().filter(|from| from.starts_with(home.root())) {
         let Some(name) = from.file_name() else { continue };
         let to: &Path = &left.root().join(name);
         match std::fs::rename(&from, to) {

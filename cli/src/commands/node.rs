@@ -1,7 +1,7 @@
 //! `lanai node`: the process that peers with others.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -342,15 +342,21 @@ pub(super) fn start(home: &Home, network: &NetworkArgs) -> Result<(NodeStatus, b
     for address in &network.dial {
         process.args(["--dial", address]);
     }
+    // The keys of a locked home go from hand to hand, and over no command line.
+    let wrap = home.unlocked().and_then(|unlocked| unlocked.wrap.clone());
     // Its own process group, so that Ctrl-C here does not reach it; a place that cannot vanish.
     let mut child = process
         .process_group(0)
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(if wrap.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .map_err(|e| CliError::io("start the node", &e))?;
+    if let (Some(wrap), Some(mut pipe)) = (wrap, child.stdin.take()) {
+        // A node that ended already is told of below.
+        let _gone = writeln!(pipe, "{}", String::from(wrap));
+    }
     let begun = Instant::now();
     loop {
         if let Some(status) = status_of(home)? {

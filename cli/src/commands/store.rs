@@ -1,9 +1,11 @@
 //! `lanai store`: check, rebuild, back up and restore what is kept.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lanai_node::home::Home;
-use lanai_node::store::{CheckReport, Place, Store};
+use lanai_node::identity::{Unlocked, private};
+use lanai_node::store::{self, CheckReport, Place, Store};
 use serde::Serialize;
 
 use super::{Context, node, status};
@@ -39,6 +41,13 @@ struct Rebuilt {
 }
 
 #[derive(Serialize)]
+struct PurgeShape {
+    dropped: u64,
+    kept: u64,
+    copies: u64,
+}
+
+#[derive(Serialize)]
 struct BackedUp {
     path: String,
     bytes: u64,
@@ -55,6 +64,7 @@ pub(super) fn run(context: &mut Context, command: &StoreCommand) -> Result<Exit,
     match command {
         StoreCommand::Check { repair } => check(context, *repair),
         StoreCommand::Rebuild => rebuild(context),
+        StoreCommand::Purge { yes } => purge(context, *yes),
         StoreCommand::Backup { path, force } => backup(context, path, *force),
         StoreCommand::Restore { path, yes } => restore(context, path, *yes),
     }
@@ -163,6 +173,40 @@ fn rebuild(context: &mut Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+fn purge(context: &mut Context, yes: bool) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    let copies = app.store().older_copies()?;
+    if !copies.is_empty() {
+        let names: Vec<_> = copies.iter().map(|path| path.display().to_string()).collect();
+        let question =
+            format!("Older copies of the store go as well:\n{}\nGo on?", names.join("\n"));
+        context.ui.confirm(question, yes)?;
+    }
+    let entries = app.store().stats()?.entries;
+    let mut progress = context.ui.progress("purging", Some(entries), "entries");
+    let purged = app.store().purge((context.clock)(), |done| progress.set(done));
+    drop(progress);
+    let purged = purged?;
+    for path in &copies {
+        private::destroy(path)?;
+    }
+    let copies = u64::try_from(copies.len()).unwrap_or(u64::MAX);
+    if context.ui.is_json() {
+        let shape = PurgeShape { dropped: purged.dropped, kept: purged.kept, copies };
+        context.ui.json("store-purge", &shape)?;
+        return Ok(Exit::Done);
+    }
+    let dropped = status::count(purged.dropped, "withdrawn text is", "withdrawn texts are");
+    context
+        .ui
+        .say(format!("{dropped} dropped, and nothing of what was withdrawn is left to be read"));
+    if purged.kept > 0 {
+        let kept = status::count(purged.kept, "text of others is", "texts of others are");
+        context.ui.say(format!("{kept} kept sealed until three days after the withdrawal"));
+    }
+    Ok(Exit::Done)
+}
+
 fn backup(context: &mut Context, path: &Path, force: bool) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     if path.exists() && !force {
@@ -213,7 +257,12 @@ fn restore(context: &mut Context, path: &Path, yes: bool) -> Result<Exit, CliErr
         return Err(CliError::new(Exit::NotFound, "no-identity", message)
             .hint("a backup holds no keys: `lanai identity import FILE` brings yours first"));
     }
-    let device = app::identity(&home)?.device_id();
+    let identity = app::identity(&home)?;
+    let device = identity.device_id();
+    if store::is_sealed(path) && context.unlocked.is_none() {
+        context.unlocked = Some(Arc::new(Unlocked { identity, wrap: None }));
+    }
+    let home = context.home()?;
     let question = match home.has_store() {
         true => format!("Put the backup {} in the place of the store?", path.display()),
         false => format!("Make a store from the backup {}?", path.display()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::place::Forest;
 use super::{TalkEntry, Thread, origin_key, view};
-use crate::id::EntryId;
+use crate::id::{EntryId, MemberId};
 use crate::payload::Body;
 
 /// The entries by id, each once, and which of them are withdrawn.
@@ -19,19 +19,18 @@ impl<'a> Entries<'a> {
         sorted.sort_by_key(|e| e.id);
         sorted.dedup_by_key(|e| e.id);
         let mut all = Entries { sorted, withdrawn: BTreeSet::new() };
-        // Rule 4: by the author member, naming the same thread.
-        all.withdrawn = all
-            .sorted
-            .iter()
-            .filter(|w| w.body == Body::Withdraw)
-            .filter_map(|w| {
-                let (thread, target) = (w.refs.first()?, all.get(w.refs.get(1)?)?);
-                let inside = target.refs.first().unwrap_or(&target.id) == thread;
-                let own = target.member == w.member && may_be_dropped(&target.body);
-                (inside && own).then_some(target.id)
-            })
-            .collect();
+        all.withdrawn = all.withdrawals().map(|(_, target)| target.id).collect();
         all
+    }
+
+    /// Rule 4: withdrawals by the author member, naming the same thread, each with what it takes back.
+    fn withdrawals(&self) -> impl Iterator<Item = (&'a TalkEntry, &'a TalkEntry)> {
+        self.sorted.iter().filter(|w| w.body == Body::Withdraw).filter_map(|w| {
+            let (thread, target) = (w.refs.first()?, self.get(w.refs.get(1)?)?);
+            let inside = target.refs.first().unwrap_or(&target.id) == thread;
+            let own = target.member == w.member && may_be_dropped(&target.body);
+            (inside && own).then_some((*w, target))
+        })
     }
 
     fn get(&self, id: &EntryId) -> Option<&'a TalkEntry> {
@@ -94,6 +93,37 @@ impl<'a> Entries<'a> {
 /// was: then it must not matter what it was.
 fn may_be_dropped(body: &Body) -> bool {
     matches!(body, Body::Ask(_) | Body::Note(_) | Body::Post(_) | Body::Edit(_) | Body::Unknown(_))
+}
+
+/// A text that was withdrawn, or an edit of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WithdrawnText {
+    /// The entry whose payload holds it.
+    pub id: EntryId,
+    /// Who wrote it and took it back.
+    pub author: MemberId,
+    /// When it was taken back, as the withdrawal says, Unix milliseconds.
+    pub withdrawn_ms: u64,
+}
+
+/// The texts whose payloads may be dropped (rule 4). What is folded from `entries` without them is the
+/// same.
+pub fn withdrawn_texts(entries: &[TalkEntry]) -> Vec<WithdrawnText> {
+    let all = Entries::new(entries);
+    let mut texts = Vec::new();
+    for (withdrawal, target) in all.withdrawals() {
+        let edits = all.sorted.iter().filter(|e| {
+            matches!(e.body, Body::Edit(_))
+                && e.member == target.member
+                && e.refs.get(1) == Some(&target.id)
+        });
+        texts.extend(edits.map(|e| e.id).chain([target.id]).map(|id| WithdrawnText {
+            id,
+            author: target.member,
+            withdrawn_ms: withdrawal.time.millis(),
+        }));
+    }
+    texts
 }
 
 /// Which roots are one thread.

@@ -81,7 +81,7 @@ mod refs;
 pub(crate) mod supersede;
 mod view;
 
-pub use fold::{fold_thread, fold_threads};
+pub use fold::{WithdrawnText, fold_thread, fold_threads, withdrawn_texts};
 pub use refs::{RefsError, place_of, refs_for};
 
 const ORIGIN_CONTEXT: &str = "lanai v1 origin key";

@@ -11,6 +11,8 @@ pub use server::{Incoming, listen};
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::passphrase::WrapKey;
+
 /// Bytes of a request line.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 /// Bytes of a reply line.
@@ -34,6 +36,8 @@ pub enum Request {
         /// A multiaddress.
         address: String,
     },
+    /// What opens the key file of the home, for a command beside the node.
+    Key,
     /// End gracefully.
     Stop,
 }
@@ -48,6 +52,11 @@ pub enum Reply {
     Done,
     /// To [`Request::Sync`].
     Synced(SyncOutcome),
+    /// To [`Request::Key`].
+    Key {
+        /// What the passphrase gave; `None` where the key file takes none.
+        key: Option<WrapKey>,
+    },
     /// It could not be done.
     Error {
         /// Why, for people.

@@ -104,6 +104,36 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
     sync_parent(path)
 }
 
+/// Writes a file in place of one whose content nobody may read any more: that one is overwritten.
+/// What the disk itself keeps of it (flash memory, snapshots) is out of reach.
+///
+/// # Errors
+///
+/// [`PrivateFileError::Io`].
+pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), PrivateFileError> {
+    let old = OpenOptions::new().write(true).open(path).map_err(failed("open", path))?;
+    replace(path, bytes)?;
+    overwrite(&old).map_err(failed("overwrite", path))
+}
+
+/// Overwrites a file and removes it, down to the disk.
+///
+/// # Errors
+///
+/// [`PrivateFileError::Io`].
+pub fn destroy(path: &Path) -> Result<(), PrivateFileError> {
+    let file = OpenOptions::new().write(true).open(path).map_err(failed("open", path))?;
+    overwrite(&file).map_err(failed("overwrite", path))?;
+    remove(path)
+}
+
+/// Writes zeros over all of a file, down to the disk.
+pub(crate) fn overwrite(mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()
+}
+
 /// Removes a file, if it is there.
 ///
 /// # Errors
@@ -177,7 +207,7 @@ impl Drop for Temporary {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), PrivateFileError> {
+pub(crate) fn sync_parent(path: &Path) -> Result<(), PrivateFileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

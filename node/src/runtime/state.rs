@@ -25,6 +25,7 @@ use crate::control::{self, AbsentPeer, NodeStatus, PeerStatus, Reply, Request, S
 use crate::gossip;
 use crate::home::Home;
 use crate::identity::Identity;
+use crate::identity::passphrase::WrapKey;
 use crate::lock::{LockError, NodeLock};
 use crate::net::{
     self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
@@ -103,6 +104,7 @@ struct SyncWaiter {
 pub struct Node {
     store: Store,
     identity: Arc<Identity>,
+    wrap: Option<WrapKey>,
     community: CommunityId,
     topic: String,
     net: NetHandle,
@@ -133,7 +135,7 @@ pub struct Node {
 /// [`RuntimeError`]; everything that was acknowledged is in the store whatever happens.
 pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result<(), RuntimeError> {
     let _lock = NodeLock::acquire(&options.home.lock())?;
-    let identity = Arc::new(Identity::load(&options.home.device_key())?);
+    let identity = Arc::new(Identity::of_home(&options.home)?);
     let store = blocking({
         let home = options.home.clone();
         move || Store::open(&Place::of_home(&home))
@@ -183,6 +185,7 @@ pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result
         counters: BTreeMap::new(),
         store,
         identity,
+        wrap: options.home.unlocked().and_then(|unlocked| unlocked.wrap.clone()),
     };
     node.roster_changed().await?;
     node.remember_addresses().await?;
@@ -682,6 +685,7 @@ impl Node {
                 });
                 return Ok(());
             }
+            Request::Key => Reply::Key { key: self.wrap.clone() },
             Request::Stop => Reply::Done,
         };
         // The asker may have gone away.

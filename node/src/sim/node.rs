@@ -110,6 +110,7 @@ impl Node {
             db: dir.join(format!("{at}.db")),
             token: dir.join(format!("{at}.token")),
             machine: "a simulated machine".into(),
+            key: None,
         };
         let nonce = rng.array();
         let plug_in = spec.hostile.as_deref().and_then(super::hostile::plug_in);

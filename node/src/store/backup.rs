@@ -2,28 +2,36 @@
 //!
 //! A backup is a store file of its own, made with SQLite's backup interface while everything goes
 //! on. It holds the entries and the community's epoch keys, and never the device's secrets. Its token
-//! is taken out, so that whoever continues from it starts a new log.
+//! is taken out, so that whoever continues from it starts a new log. A backup of a sealed store is
+//! sealed with the same key, which follows from the device's secrets.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lanai_crdt::id::{CommunityId, DeviceId};
-use rusqlite::Connection;
 use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
 
 use super::rows::{self, meta};
 use super::{Place, Store, StoreError, connection, schema};
+use crate::identity::StoreKey;
 
 /// Pages copied between two looks at whether somebody else wants the store.
 const PAGES_PER_STEP: i32 = 512;
 
-/// Copies a database into a new file.
-pub(super) fn copy(from: &Connection, to: &Path) -> Result<(), StoreError> {
+/// Copies the database at `path`, which `from` has open, into a new file: a sealed one sealed.
+pub(super) fn copy(
+    from: &Connection,
+    path: &Path,
+    to: &Path,
+    key: Option<&StoreKey>,
+) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: to.to_path_buf(), source };
     if to.exists() {
         std::fs::remove_file(to).map_err(io)?;
     }
-    let mut out = Connection::open(to)?;
+    let key = key.filter(|_| connection::is_sealed(path));
+    let mut out = connection::open(to, key, OpenFlags::default())?;
     super::restrict(to)?;
     Backup::new(from, &mut out)?.run_to_completion(
         PAGES_PER_STEP,
@@ -34,7 +42,7 @@ pub(super) fn copy(from: &Connection, to: &Path) -> Result<(), StoreError> {
 }
 
 /// A store and the files that SQLite keeps beside it.
-fn files(db: &Path) -> [PathBuf; 3] {
+pub(super) fn files(db: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|suffix| {
         let mut name = db.as_os_str().to_owned();
         name.push(suffix);
@@ -72,9 +80,10 @@ impl Store {
         let mut part = to.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let from = connection::open_writer(&self.inner.place.db, false)?;
-        copy(&from, &part)?;
-        let out = Connection::open(&part)?;
+        let Place { db, key, .. } = &self.inner.place;
+        let from = connection::open_writer(db, key.as_ref(), false)?;
+        copy(&from, db, &part, key.as_ref())?;
+        let out = connection::open(&part, key.as_ref(), OpenFlags::default())?;
         rows::unset_meta(&out, meta::TOKEN)?;
         rows::unset_meta(&out, meta::OWN_LOG)?;
         // One file, without a log beside it.
@@ -112,13 +121,13 @@ impl Store {
         ready.push(".restoring");
         let ready = PathBuf::from(ready);
         remove_files(&ready);
-        let source = Connection::open_with_flags(
-            from,
-            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        copy(&source, &ready)?;
+        let key = place.key.as_ref();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let source = connection::open(from, key, flags)?;
+        copy(&source, from, &ready, key)?;
         drop(source);
-        let checked = prepare_restored(&ready, device, now_ms);
+        let ready_place = Place { db: ready.clone(), ..place.clone() };
+        let checked = prepare_restored(&ready_place, device, now_ms);
         let community = match checked {
             Ok(community) => community,
             Err(e) => {
@@ -134,19 +143,23 @@ impl Store {
 }
 
 fn prepare_restored(
-    path: &Path,
+    place: &Place,
     device: &DeviceId,
     now_ms: u64,
 ) -> Result<CommunityId, StoreError> {
-    let mut conn = connection::open_writer(path, false)?;
+    if place.key.is_some() {
+        super::seal(place)?;
+    }
+    let path = &place.db;
+    let mut conn = connection::open_writer(path, place.key.as_ref(), false)?;
     let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
     if verdict != "ok" {
         return Err(StoreError::Damaged(verdict));
     }
-    schema::migrate(&mut conn, path, schema::MIGRATIONS)?;
+    schema::migrate(&mut conn, place, schema::MIGRATIONS)?;
     let community = rows::get_meta(&conn, meta::COMMUNITY)?
         .and_then(|c| CommunityId::from_slice(&c))
-        .ok_or_else(|| StoreError::NotAStore(path.to_path_buf()))?;
+        .ok_or_else(|| StoreError::NotAStore(path.clone()))?;
     if rows::get_meta(&conn, meta::DEVICE)?.as_deref() != Some(device.as_bytes()) {
         return Err(StoreError::OtherStore);
     }

@@ -269,7 +269,7 @@ impl Store {
         self.inner.write(Durability::Normal, 0, |ctx| {
             ctx.conn.execute_batch(schema::DROP_VIEWS)?;
             ctx.conn.execute_batch(super::search::DROP)?;
-            Ok(())
+            ctx.stand_without_payloads()
         })?;
         let mut rebuilt = Rebuilt::default();
         loop {

@@ -3,18 +3,28 @@
 //! Several processes open one store (the node, and commands typed beside it). SQLite's write lock
 //! orders their transactions; every writing transaction begins `IMMEDIATE`, so that what it reads
 //! first (the head of the own log, the roster) is still true when it writes.
+//!
+//! A store is plain or sealed (SQLCipher with a raw key), and its first bytes tell which. One that is
+//! made where there is a key is sealed, if this build can.
 
-use std::path::{Path, PathBuf};
+use std::io::Read as _;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use zeroize::Zeroizing;
 
-use super::StoreError;
+use super::{Place, StoreError};
+use crate::identity::StoreKey;
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// What every SQLite file that is not sealed begins with.
+const PLAIN_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Whether this build can seal a store, and open one that is sealed: the feature `sqlcipher`.
+pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 /// Idle reading connections kept open.
 const IDLE_READERS: usize = 4;
 /// Prepared statements kept by a connection.
@@ -32,18 +42,18 @@ pub(super) enum Durability {
 /// The connections of one process to one store.
 #[derive(Debug)]
 pub(super) struct Connections {
-    path: PathBuf,
+    place: Place,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Connections {
-    pub(super) fn new(path: PathBuf, writer: Connection) -> Connections {
-        Connections { path, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) }
+    pub(super) fn new(place: Place, writer: Connection) -> Connections {
+        Connections { place, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.place.db
     }
 
     /// The writer. A thread that panicked while it held the lock rolled its transaction back.
@@ -65,7 +75,7 @@ impl Connections {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => open_reader(&self.path)?,
+            None => open_reader(&self.place)?,
         };
         let tx = conn.unchecked_transaction()?;
         let result = read(&tx);
@@ -96,7 +106,11 @@ impl std::ops::DerefMut for Writer<'_> {
 }
 
 /// Opens the writing connection; makes the file where `create` says so.
-pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(
+    path: &Path,
+    key: Option<&StoreKey>,
+    create: bool,
+) -> Result<Connection, StoreError> {
     if !create && !path.exists() {
         return Err(StoreError::Missing(path.to_path_buf()));
     }
@@ -104,7 +118,7 @@ pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = open(path, key, flags)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     // A file that is not a database is noticed here, before anything is changed in it.
@@ -114,18 +128,66 @@ pub(super) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
     Ok(conn)
 }
 
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+/// Opens a store that may be sealed.
+pub(super) fn open(
+    path: &Path,
+    key: Option<&StoreKey>,
+    flags: OpenFlags,
+) -> Result<Connection, StoreError> {
+    let start = start_of(path);
+    let conn = Connection::open_with_flags(path, flags)?;
+    let sealed = match start {
+        Start::Plain => false,
+        Start::Sealed if !CAN_SEAL => return Err(StoreError::CannotUnseal(path.to_path_buf())),
+        Start::Sealed if key.is_none() => return Err(StoreError::Sealed(path.to_path_buf())),
+        Start::Sealed | Start::New => CAN_SEAL,
+    };
+    if let Some(key) = key.filter(|_| sealed) {
+        conn.pragma_update(None, "key", raw_key(key).as_str())?;
+    }
+    Ok(conn)
+}
+
+/// A key as SQLCipher takes it when nothing is to be derived from it.
+pub(super) fn raw_key(key: &StoreKey) -> Zeroizing<String> {
+    Zeroizing::new(format!("x'{}'", blake3::Hash::from_bytes(*key.as_bytes()).to_hex()))
+}
+
+fn open_reader(place: &Place) -> Result<Connection, StoreError> {
+    let path = &place.db;
     if !path.exists() {
-        return Err(StoreError::Missing(path.to_path_buf()));
+        return Err(StoreError::Missing(path.clone()));
     }
     // Readers of a WAL store write to its shared index, so the file is not opened read-only.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = open(path, place.key.as_ref(), flags)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     tune(&conn)?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
+}
+
+/// What a file's first bytes say.
+enum Start {
+    New,
+    Plain,
+    /// Random bytes: SQLCipher's salt.
+    Sealed,
+}
+
+fn start_of(path: &Path) -> Start {
+    let mut start = [0; PLAIN_MAGIC.len()];
+    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)) {
+        Err(_) => Start::New,
+        Ok(()) if start == *PLAIN_MAGIC => Start::Plain,
+        Ok(()) => Start::Sealed,
+    }
+}
+
+/// Whether the store at `path` is sealed.
+pub fn is_sealed(path: &Path) -> bool {
+    matches!(start_of(path), Start::Sealed)
 }
 
 fn tune(conn: &Connection) -> Result<(), StoreError> {

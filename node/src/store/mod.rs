@@ -15,6 +15,7 @@
 //! | `attention` | what is new and for whom: inbox, read marks, topics, asks that need somebody |
 //! | `sync_reads` | what synchronisation needs |
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
+//! | `sealing`, `purge` | the file sealed with a key; what was withdrawn leaves it |
 //! | `local` | address book, settings, notices |
 //!
 //! # Rules
@@ -38,6 +39,8 @@ use lanai_crdt::payload::PayloadError;
 use lanai_crdt::roster::{Reason, Roster};
 use lanai_crdt::seal::SealError;
 
+use crate::identity::StoreKey;
+
 mod acts;
 mod append;
 mod attention;
@@ -52,11 +55,13 @@ mod local;
 mod membership;
 mod pages;
 mod placing;
+mod purge;
 mod read;
 mod returning;
 mod roster_cache;
 mod rows;
 mod schema;
+mod sealing;
 mod search;
 mod stats;
 mod sync_reads;
@@ -83,10 +88,12 @@ pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,
 };
+pub use purge::Purged;
 pub use read::{
     Candidate, CommunityInfo, EntryInfo, Found, Person, ThreadFilter, ThreadSummary, ThreadView,
 };
 pub use schema::Migrated;
+pub use sealing::seal;
 pub use search::{
     Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults,
     SearchState, Similar, Who, span,
@@ -94,6 +101,7 @@ pub use search::{
 pub use stats::Stats;
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 
+pub use connection::{CAN_SEAL, is_sealed};
 use connection::{Connections, Durability};
 use roster_cache::RosterCache;
 use rows::meta;
@@ -107,6 +115,12 @@ pub enum StoreError {
     /// There is a store already.
     #[error("there is a store at {0} already")]
     Exists(PathBuf),
+    /// The file is sealed, and its key is not at hand.
+    #[error("the store at {0} is sealed, and its key is not at hand")]
+    Sealed(PathBuf),
+    /// The file is sealed, and this build cannot open it.
+    #[error("the store at {0} is sealed, and this lanai was built without SQLCipher")]
+    CannotUnseal(PathBuf),
     /// The file is a database of something else.
     #[error("{0} is not a lanai store")]
     NotAStore(PathBuf),
@@ -216,6 +230,8 @@ pub struct Place {
     pub token: PathBuf,
     /// What tells this machine from others; empty where nothing does.
     pub machine: String,
+    /// What a sealed store is sealed with.
+    pub key: Option<StoreKey>,
 }
 
 impl Place {
@@ -227,12 +243,14 @@ impl Place {
             db: db.into(),
             token: token.into(),
             machine: machine.map_or(String::new(), |id| id.trim().chars().take(64).collect()),
+            key: None,
         }
     }
 
-    /// The store of a home.
+    /// The store of a home; sealed where the home was unlocked.
     pub fn of_home(home: &crate::home::Home) -> Place {
-        Place::new(home.store(), home.token())
+        let key = home.unlocked().map(|unlocked| unlocked.identity.store_key());
+        Place { key, ..Place::new(home.store(), home.token()) }
     }
 }
 
@@ -260,8 +278,8 @@ impl Store {
     /// [`StoreError::Missing`], [`StoreError::NotAStore`], [`StoreError::Unfinished`],
     /// [`StoreError::Newer`], [`StoreError::Damaged`], and what SQLite says.
     pub fn open(place: &Place) -> Result<Store, StoreError> {
-        let mut conn = connection::open_writer(&place.db, false)?;
-        let migrated = schema::migrate(&mut conn, &place.db, schema::MIGRATIONS)?;
+        let mut conn = connection::open_writer(&place.db, place.key.as_ref(), false)?;
+        let migrated = schema::migrate(&mut conn, place, schema::MIGRATIONS)?;
         let community = rows::get_meta(&conn, meta::COMMUNITY)?;
         let device = rows::get_meta(&conn, meta::DEVICE)?;
         let (Some(community), Some(own)) = (
@@ -275,8 +293,8 @@ impl Store {
 
     /// Makes the file for a new store, or takes over one that was never finished.
     fn prepare(place: &Place, community: CommunityId, own: DeviceId) -> Result<Store, StoreError> {
-        let mut conn = connection::open_writer(&place.db, true)?;
-        let migrated = schema::migrate(&mut conn, &place.db, schema::MIGRATIONS)?;
+        let mut conn = connection::open_writer(&place.db, place.key.as_ref(), true)?;
+        let migrated = schema::migrate(&mut conn, place, schema::MIGRATIONS)?;
         if rows::get_meta(&conn, meta::COMMUNITY)?.is_some() {
             return Err(StoreError::Exists(place.db.clone()));
         }
@@ -293,7 +311,7 @@ impl Store {
     ) -> Store {
         let inner = Inner {
             place: place.clone(),
-            connections: Connections::new(place.db.clone(), conn),
+            connections: Connections::new(place.clone(), conn),
             community,
             own,
             rosters: RosterCache::new(community),

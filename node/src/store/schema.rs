@@ -29,11 +29,11 @@
 //! Unsigned 64-bit numbers are stored with their top bit flipped, so that SQLite's signed order is
 //! theirs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use super::StoreError;
+use super::{Place, StoreError};
 
 /// `application_id` of a lanai store: "lana".
 pub(super) const APPLICATION_ID: i32 = 0x6c61_6e61;
@@ -278,7 +278,7 @@ pub struct Migrated {
 /// Brings a store to the newest version: one transaction a step, a backup before the first.
 pub(super) fn migrate(
     conn: &mut Connection,
-    path: &Path,
+    place: &Place,
     steps: &[Migration],
 ) -> Result<Migrated, StoreError> {
     let newest = i32::try_from(steps.len()).unwrap_or(i32::MAX);
@@ -289,7 +289,7 @@ pub(super) fn migrate(
     }
     let application: i32 = conn.query_row("PRAGMA application_id", [], |r| r.get(0))?;
     if tables > 0 && application != APPLICATION_ID {
-        return Err(StoreError::NotAStore(path.to_path_buf()));
+        return Err(StoreError::NotAStore(place.db.clone()));
     }
     let mut done =
         Migrated { from: (tables > 0).then_some(version), to: newest, ..Migrated::default() };
@@ -297,10 +297,10 @@ pub(super) fn migrate(
         return Ok(done);
     }
     if done.from.is_some() {
-        let mut name = path.as_os_str().to_owned();
+        let mut name = place.db.as_os_str().to_owned();
         name.push(format!(".v{version}"));
         let backup = PathBuf::from(name);
-        super::backup::copy(conn, &backup)?;
+        super::backup::copy(conn, &place.db, &backup, place.key.as_ref())?;
         done.backup = Some(backup);
     }
     for step in steps.iter().skip(usize::try_from(version).unwrap_or(0)) {

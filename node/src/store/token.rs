@@ -73,12 +73,23 @@ impl Mismatch {
 }
 
 /// Inode and time of birth (nanoseconds, 0 where the file system keeps none) of the store file.
-fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
+pub(super) fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
     let found =
         fs::metadata(path).map_err(|source| StoreError::Io { path: path.to_path_buf(), source })?;
     let born = found.created().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
     let born = born.and_then(|d| u64::try_from(d.as_nanos()).ok()).unwrap_or(0);
     Ok((found.ino(), born))
+}
+
+/// After the store file was written anew by its own process: what was the original still is.
+pub(super) fn follow(place: &Place, before: (u64, u64)) -> Result<(), StoreError> {
+    match read_token(&place.token) {
+        Some(file) if (file.inode, file.born) == before => {
+            let (inode, born) = identity(&place.db)?;
+            write_token(place, &TokenFile { inode, born, ..file })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_token(path: &Path) -> Option<TokenFile> {

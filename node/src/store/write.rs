@@ -582,6 +582,22 @@ impl Ctx<'_> {
         Ok(stand)
     }
 
+    /// Judges the entries whose payloads are not here: a withdrawn post leaves a tombstone.
+    pub(super) fn stand_without_payloads(&mut self) -> Result<(), StoreError> {
+        let places: Vec<(i64, i64)> = self
+            .conn
+            .prepare(
+                "SELECT DISTINCT e.past, e.l FROM entries e WHERE e.class > 0 AND e.state = 0
+                 AND e.past IS NOT NULL AND NOT EXISTS (SELECT 1 FROM payloads p WHERE p.n = e.n)",
+            )?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (p, l) in places {
+            self.stand(p, l)?;
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
         let heads = self.past_heads(p)?;
         let device: Vec<u8> = self

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::passphrase::{Cost, MAX_LANES, MAX_MEMORY_KIB, MAX_PASSES};
 use super::*;
 
 const CHEAP: Cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
@@ -24,7 +25,8 @@ fn sample() -> Export {
 }
 
 fn sealed() -> String {
-    sample().seal(&pass("correct horse"), CHEAP, [5; 16], [6; 24]).unwrap()
+    let lock = Lock { cost: CHEAP, salt: [5; 16], nonce: [6; 24] };
+    sample().seal(&pass("correct horse"), &lock).unwrap()
 }
 
 fn assert_same(a: &Export, b: &Export) {
@@ -105,26 +107,24 @@ fn what_a_file_asks_of_argon2_is_bounded() {
         (1024, 1, MAX_LANES + 1),
     ] {
         let cost = Cost { memory_kib: m, passes: p, lanes: l };
-        assert_eq!(with(m, p, l), ExportError::Cost(cost));
+        assert_eq!(with(m, p, l), PassphraseError::Cost(cost).into());
     }
     // In range, and not what the file was sealed with.
     assert_eq!(with(16, 1, 1), ExportError::WrongPassphrase);
     assert_eq!(Cost::STANDARD.check(), Ok(()));
     let too_much = Cost { memory_kib: MAX_MEMORY_KIB + 1, ..CHEAP };
+    let lock = |cost| Lock { cost, salt: [0; 16], nonce: [0; 24] };
     assert_eq!(
-        sample().seal(&pass("x"), too_much, [0; 16], [0; 24]),
-        Err(ExportError::Cost(too_much))
+        sample().seal(&pass("x"), &lock(too_much)),
+        Err(PassphraseError::Cost(too_much).into())
     );
-    assert_eq!(
-        sample().seal(&pass(""), CHEAP, [0; 16], [0; 24]),
-        Err(ExportError::EmptyPassphrase)
-    );
+    assert_eq!(sample().seal(&pass(""), &lock(CHEAP)), Err(PassphraseError::Empty.into()));
 }
 
 #[test]
 fn later_versions_and_short_files_are_named() {
     let mut bytes = unarmour(&sealed()).unwrap();
-    for n in 0..PREFIX_BYTES + TAG_BYTES {
+    for n in 0..1 + LOCK_BYTES + TAG_BYTES {
         assert_eq!(
             Export::open(&armour(&bytes[..n]), &pass("x")).unwrap_err(),
             ExportError::Damaged
@@ -142,7 +142,8 @@ fn hostile_content_is_made_harmless() {
     export.addresses = vec!["/ip4/1.2.3.4/tcp/1".into(); 40];
     export.addresses.push("\u{1b}".into());
     export.member = None;
-    let text = export.seal(&pass("x"), CHEAP, [0; 16], [0; 24]).unwrap();
+    let text =
+        export.seal(&pass("x"), &Lock { cost: CHEAP, salt: [0; 16], nonce: [0; 24] }).unwrap();
     let back = Export::open(&text, &pass("x")).unwrap();
     assert!(back.community_name.len() <= 64 && !back.community_name.contains('\u{1b}'));
     assert_eq!(back.member_name, "Ana");

@@ -368,7 +368,7 @@ fn marks_of_an_earlier_version_are_kept() {
     // The same store as version 1 had it.
     let Node { place, dir: _dir, store, .. } = a;
     drop(store);
-    let mut conn = connection::open_writer(&place.db, false).unwrap();
+    let mut conn = connection::open_writer(&place.db, None, false).unwrap();
     conn.execute_batch(
         "DROP TABLE docs; DROP TABLE worth; DROP TABLE credits; DROP TABLE words;
          DROP TABLE page_entries; DROP TABLE page_todo; DROP TABLE pages; DROP TABLE forked_logs;
@@ -386,7 +386,7 @@ fn marks_of_an_earlier_version_are_kept() {
          ALTER TABLE entries DROP COLUMN judged; PRAGMA user_version = 1;",
     )
     .unwrap();
-    schema::migrate(&mut conn, &place.db, schema::MIGRATIONS).unwrap();
+    schema::migrate(&mut conn, &place, schema::MIGRATIONS).unwrap();
     drop(conn);
     let store = Store::open(&place).unwrap();
     while store.fold_pending(100).unwrap().left > 0 {}

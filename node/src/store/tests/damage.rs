@@ -120,8 +120,8 @@ fn migrations_are_backed_up_and_done_once() {
         .chain(["CREATE TABLE later (x INTEGER)", "INSERT INTO later VALUES (7)"])
         .collect();
     let version = i32::try_from(schema::MIGRATIONS.len()).unwrap();
-    let mut conn = connection::open_writer(&a.place.db, false).unwrap();
-    let done = schema::migrate(&mut conn, &a.place.db, &steps).unwrap();
+    let mut conn = connection::open_writer(&a.place.db, None, false).unwrap();
+    let done = schema::migrate(&mut conn, &a.place, &steps).unwrap();
     assert_eq!((done.from, done.to), (Some(version), version + 2));
     let x: i64 = conn.query_row("SELECT x FROM later", [], |r| r.get(0)).unwrap();
     assert_eq!(x, 7);
@@ -129,11 +129,11 @@ fn migrations_are_backed_up_and_done_once() {
     let old: i32 = backup.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
     let entries: i64 = backup.query_row("SELECT count(*) FROM entries", [], |r| r.get(0)).unwrap();
     assert_eq!((old, entries), (version, 6));
-    let again = schema::migrate(&mut conn, &a.place.db, &steps).unwrap();
+    let again = schema::migrate(&mut conn, &a.place, &steps).unwrap();
     assert_eq!((again.from, again.backup), (Some(version + 2), None));
     // A step that fails leaves the version where it was.
     let broken: Vec<schema::Migration> = steps.iter().copied().chain(["CREATE TABL"]).collect();
-    assert!(schema::migrate(&mut conn, &a.place.db, &broken).is_err());
+    assert!(schema::migrate(&mut conn, &a.place, &broken).is_err());
     let now: i32 = conn.query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap();
     assert_eq!(now, version + 2);
 }

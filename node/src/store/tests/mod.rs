@@ -20,6 +20,8 @@ mod local;
 mod own;
 mod pages;
 mod placing;
+mod purge;
+mod sealing;
 mod seals;
 mod views;
 
