@@ -169,7 +169,6 @@ pub struct Roster {
     missing: Vec<EntryId>,
     frontier: Vec<EntryId>,
     members: Vec<MemberRecord>,
-    by_id: BTreeMap<MemberId, usize>,
     former: Vec<FormerMember>,
     tickets: Vec<TicketRecord>,
     epochs: Vec<EpochRecord>,
@@ -221,7 +220,6 @@ impl Roster {
             missing,
             frontier: Vec::new(),
             members: Vec::new(),
-            by_id: BTreeMap::new(),
             former: Vec::new(),
             tickets: Vec::new(),
             epochs: Vec::new(),
@@ -435,7 +433,7 @@ impl Roster {
 
     /// One member.
     pub fn member(&self, id: &MemberId) -> Option<&MemberRecord> {
-        self.by_id.get(id).and_then(|at| self.members.get(*at))
+        self.find_member(id)
     }
 
     /// Who was a member and is none now, by removals and leavings, in the order of the first admissions.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use super::graph::Node;
 use super::motions::{endorsers, judge_proposal, needed};
+use super::rank::RankId;
 use super::standing::{MemberNo, Taken};
 use super::tickets::{TicketState, sponsor_stands};
 use super::{
@@ -20,7 +21,6 @@ const HASH_CONTEXT: &str = "lanai v1 roster state";
 impl Roster {
     pub(super) fn fill_records(&mut self) {
         self.members = self.make_members();
-        self.index_members();
         let tickets = self.ledger().tickets.by_node.iter();
         self.tickets = tickets.filter_map(|(n, t)| self.make_ticket(*n, t)).collect();
         let epochs = self.ledger().epochs.by_node.keys();
@@ -86,11 +86,7 @@ impl Roster {
         let (ledger, now) = (self.ledger(), self.now());
         for no in changed {
             let Some(rank) = ledger.rank(&now, *no) else { continue };
-            let at = members.partition_point(|m| {
-                let other = ledger.member_no(&m.id);
-                let other = other.and_then(|other| ledger.rank(&now, other));
-                other.is_some_and(|other| ledger.ranks.compare(other, rank).is_lt())
-            });
+            let at = self.place_by_rank(&members, rank);
             if let Some(record) = self.make_member(*no, Rank(0)) {
                 members.insert(at, record);
             }
@@ -100,11 +96,24 @@ impl Roster {
         }
         self.add_pending(&mut members);
         self.members = members;
-        self.index_members();
     }
 
-    fn index_members(&mut self) {
-        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
+    /// Where a member of this rank is among those who wait for nothing, or would be.
+    fn place_by_rank(&self, members: &[MemberRecord], rank: RankId) -> usize {
+        let (ledger, now) = (self.ledger(), self.now());
+        members.partition_point(|m| {
+            let other = ledger.member_no(&m.id).filter(|_| !m.pending);
+            let other = other.and_then(|other| ledger.rank(&now, other));
+            other.is_some_and(|other| ledger.ranks.compare(other, rank).is_lt())
+        })
+    }
+
+    pub(super) fn find_member(&self, id: &MemberId) -> Option<&MemberRecord> {
+        let no = self.ledger().member_no(id);
+        match no.and_then(|no| self.ledger().rank(&self.now(), no)) {
+            Some(rank) => self.members.get(self.place_by_rank(&self.members, rank)),
+            None => self.members.iter().rev().take_while(|m| m.pending).find(|m| m.id == *id),
+        }
     }
 
     fn refresh_tickets_of(&mut self, member: MemberNo) {

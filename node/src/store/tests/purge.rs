@@ -39,6 +39,7 @@ fn nothing_of_a_withdrawn_text_stays_in_any_file_and_no_peer_brings_it_back() {
     let before = a.everything();
     b.ingest(before.clone());
     b.fold();
+    a.pull(&b);
     // The index stores words, shortened.
     for word in ["quicksand", "quagmire", "marshland", "shibboleth"] {
         assert!(found(&a, word), "{word} cannot be found in the first place");
