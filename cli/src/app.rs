@@ -30,7 +30,7 @@ pub use people::{People, Person};
 
 /// How long a command waits for a running node to notice what was written. The post is safe
 /// already; a node that is busy finds it a little later by itself.
-pub(crate) const WAKE_PATIENCE: Duration = Duration::from_millis(300);
+const WAKE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Entries that are folded before a list is shown; a fraction of a second.
 const QUICK_FOLD: usize = 2000;

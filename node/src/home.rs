@@ -186,9 +186,11 @@ impl Home {
     /// no such place.
     #[must_use]
     pub fn passing_dir(&self) -> Option<PathBuf> {
-        if !identity::is_locked(&self.device_key()) {
-            return None;
-        }
+        identity::is_locked(&self.device_key()).then(|| self.memory_dir()).flatten()
+    }
+
+    /// The [`passing_dir`](Self::passing_dir) that the home has or would have with a passphrase.
+    pub(crate) fn memory_dir(&self) -> Option<PathBuf> {
         let memory = self.runtime.clone().or_else(|| {
             let shared = Path::new("/dev/shm");
             shared.is_dir().then(|| shared.to_path_buf())

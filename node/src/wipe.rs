@@ -17,22 +17,11 @@ use crate::home::Home;
 use crate::identity::private;
 use crate::lock::{LockError, NodeLock};
 
-/// What the names of all that lanai makes in a home begin with.
-const OURS: [&str; 11] = [
-    "device.key",
-    ".device.key.",
-    "device.request",
-    "store.",
-    "config.json",
-    ".config.json.",
-    "node.",
-    "drafts",
-    "join.json",
-    ".join.json.",
-    "left-",
-];
-/// What the names of key files begin with, those that an interruption left included.
-const KEYS: [&str; 2] = ["device.key", ".device.key."];
+/// What the names of all that lanai makes in a home begin with, after a dot where an interruption left
+/// them unfinished.
+const OURS: [&str; 7] = ["device.", "store.", "config.json", "node.", "drafts", "join.", "left-"];
+/// What the names of key files begin with.
+const KEYS: [&str; 1] = ["device.key"];
 
 /// Why a home was not destroyed, or not all of it.
 #[derive(Debug, thiserror::Error)]
@@ -82,34 +71,32 @@ pub fn wipe(
 ) -> Result<Wiped, WipeError> {
     let lock = NodeLock::acquire(&home.lock())?;
     let mut wiped = Wiped::default();
-    let (keys, others): (Vec<_>, Vec<_>) = files_below(home.root(), &mut wiped.left)?
-        .into_iter()
-        .partition(|path| begins(path, &KEYS));
+    let found = files_in(home.root(), &OURS, &mut wiped.left)?;
+    let (keys, mut others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|path| begins(path, &KEYS));
     for path in &keys {
         destroy(path, &mut after)?;
-        wiped.files += 1;
     }
     step(&Step::KeysGone, home.root(), &mut after)?;
-    let elsewhere = home.passing_dir().map(|dir| files_in(&dir, &[], &mut Vec::new()));
-    for path in others.iter().chain(&elsewhere.transpose()?.unwrap_or_default()) {
-        destroy(path, &mut after)?;
-        wiped.files += 1;
+    let memory = home.memory_dir();
+    if let Some(memory) = &memory {
+        others.extend(files_in(memory, &[], &mut Vec::new())?);
     }
+    for path in &others {
+        destroy(path, &mut after)?;
+    }
+    wiped.files = u64::try_from(keys.len() + others.len()).unwrap_or(u64::MAX);
     drop(lock);
-    for dir in [Some(home.root().to_path_buf()), home.passing_dir()].into_iter().flatten() {
-        remove_empty(&dir);
+    for dir in memory.iter().map(PathBuf::as_path).chain([home.root()]) {
+        remove_empty(dir);
     }
     Ok(wiped)
 }
 
 fn begins(path: &Path, names: &[&str]) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix('.').unwrap_or(&name);
     names.iter().any(|begin| name.starts_with(begin))
-}
-
-/// The files of a home, those of homes inside it included.
-fn files_below(root: &Path, left: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, WipeError> {
-    files_in(root, &OURS, left)
 }
 
 /// All that is no directory below `dir`; in `dir` itself only what begins with one of `names`, where

@@ -98,7 +98,7 @@ fn shut() -> CliError {
 
 /// Opens the keys with what a running node has, or with the passphrase.
 fn open(context: &mut Context, home: &Home, locked: &LockedKeys) -> Result<Unlocked, CliError> {
-    if let Ok(Reply::Key { key: Some(key) }) = node::ask(home, &Request::Key, app::WAKE_PATIENCE)
+    if let Ok(Reply::Key { key: Some(key) }) = node::ask(home, &Request::Key, node::ANSWER_PATIENCE)
         && let Ok(unlocked) = locked.open_with(key)
     {
         return Ok(unlocked);
@@ -266,6 +266,7 @@ pub(super) fn unlock(context: &mut Context, args: &UnlockArgs) -> Result<Exit, C
         return Ok(Exit::Done);
     }
     context.unlocked = Some(Arc::new(unlocked));
+    home.prepare_passing()?;
     let (_, node_started) = node::start(&context.home()?, &args.network)?;
     if context.ui.is_json() {
         context.ui.json("unlock", &UnlockShape { passphrase: true, node_started })?;

@@ -29,7 +29,7 @@ const START_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a node may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a node may take to answer a question.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(20);
 /// Size at which a log is put aside when the node starts, in bytes.
