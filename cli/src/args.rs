@@ -21,7 +21,7 @@ pub use attention::{
 };
 pub use community::{
     DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
-    MotionCommand, ProfileArgs, TicketCommand, WhoArgs,
+    MotionCommand, ProfileArgs, ReturnArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,

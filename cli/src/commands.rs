@@ -5,6 +5,7 @@ mod ask;
 mod ask_form;
 #[cfg(test)]
 mod attention_tests;
+mod back;
 mod close;
 mod completion;
 mod config;

@@ -175,8 +175,63 @@ somebody, that member's node still shares new posts with them.")]
         #[arg(short, long)]
         yes: bool,
     },
+    /// Vouch for a member who lost every device, and has a new one
+    #[command(after_help = "\
+Examples:
+  lanai device invite --member ann        the text for her new device
+  lanai member vouch lanaireq1… --reason \"I met her; her bag was stolen\"
+
+Ann types `lanai device join` with that text on her new device, which prints the request. Vouching makes
+the device hers and revokes all others: name and posts stay hers, a role above member has to be given
+again. It takes a steward who could remove her. It does not check who holds the new device: you do.
+Whoever stole a device reads what was written until now, and nothing that is written by those who know.")]
+    Vouch(ReturnArgs),
+    /// Take somebody back in who was removed, or has left
+    #[command(after_help = "\
+Examples:
+  lanai device invite --member dan        the text for his new device
+  lanai member readmit lanaireq1… --reason \"he has the laptop back\"
+
+As for `lanai member vouch`, the device is a new one. Name and posts are his again; he comes back as a
+member, whatever he was before. It takes a steward. What he wrote between stays folded away until
+somebody accepts it (`lanai member accept`).")]
+    Readmit(ReturnArgs),
+    /// Make a member of a newcomer who is pending
+    #[command(after_help = "\
+Examples:
+  lanai member list                       shows who is pending
+  lanai member restore k3f9
+
+Two who joined with one ticket for one while their nodes did not meet, or somebody let in by a member who was
+removed at the same time: one is in, the other waits. It takes a steward; no ticket is used. What the
+newcomer wrote meanwhile shows again.")]
+    Restore(ReturnArgs),
+    /// Accept what somebody wrote without knowing of their removal
+    #[command(after_help = "\
+Examples:
+  lanai member log                        shows what was cut off, and by which removal
+  lanai member accept 7f3k
+
+What a member wrote after a removal, and before hearing of it, is kept and folded away: the one who
+removed could not know what it says. A steward who has it may accept it. The removal stands. Nobody can tell
+whether it was written before the removal, or later and in knowledge of it.")]
+    Accept(ReturnArgs),
     /// List what happened to the membership: who did what, why, and what came of it
     Log,
+}
+
+/// `lanai member vouch`, `readmit`, `restore` and `accept`
+#[derive(Debug, Args)]
+pub struct ReturnArgs {
+    /// What it is about: a request that a new device printed, or the beginning of an id
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Why, for all members to read
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask whether to go on
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `lanai motion`
@@ -285,8 +340,12 @@ Examples:
   lanai device join lanaidev1…     on the new one; it answers with a request
   lanai device add lanaireq1…      on the device that you have
 
-The text holds no secret. It tells who reads it the names of the community and yours, and addresses.")]
+The text holds no secret. It tells who reads it the names of the community and yours, and addresses.
+With --member it is for somebody else's new device: `lanai member vouch --help`.")]
     Invite {
+        /// For a member who lost every device, or was removed: a steward makes the text
+        #[arg(long, value_name = "MEMBER")]
+        member: Option<String>,
         /// Print the text only
         #[arg(long)]
         no_qr: bool,

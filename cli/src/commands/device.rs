@@ -1,6 +1,6 @@
 //! `lanai device`: the devices of a person.
 
-use lanai_crdt::id::{DeviceId, IdPrefix};
+use lanai_crdt::id::DeviceId;
 use lanai_crdt::payload::{AddDevice, Body, DeviceStatement, Subject};
 use lanai_crdt::roster::DeviceRecord;
 use lanai_node::identity::link::{self, Invitation, LinkError};
@@ -11,7 +11,7 @@ use lanai_node::store::{Place, Store};
 use serde::Serialize;
 
 use super::{Context, govern, identity, init, join, node, status};
-use crate::app::{App, Person};
+use crate::app::{App, Person, by_id};
 use crate::args::DeviceCommand;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Table, Text};
@@ -58,7 +58,7 @@ struct DeviceShape {
 
 pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit, CliError> {
     match command {
-        DeviceCommand::Invite { no_qr } => invite(context, *no_qr),
+        DeviceCommand::Invite { member, no_qr } => invite(context, member.as_deref(), *no_qr),
         DeviceCommand::Join { invitation } => request(context, invitation.as_deref()),
         DeviceCommand::Add { request, yes } => add(context, request, *yes),
         DeviceCommand::List { member } => list(context, member.as_deref()),
@@ -66,9 +66,11 @@ pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit
     }
 }
 
-fn invite(context: &mut Context, no_qr: bool) -> Result<Exit, CliError> {
+fn invite(context: &mut Context, whose: Option<&str>, no_qr: bool) -> Result<Exit, CliError> {
     let app = App::open(context)?;
-    let member = app.me()?;
+    let me = app.me()?;
+    let people = app.people()?;
+    let member = whose.map_or(Ok(me), |typed| people.find(typed))?;
     let mut addresses = own_addresses(&app)?;
     addresses.extend(identity::addresses(&app)?);
     addresses.truncate(link::MAX_LINK_ADDRESSES);
@@ -76,7 +78,7 @@ fn invite(context: &mut Context, no_qr: bool) -> Result<Exit, CliError> {
         community: app.store().community(),
         member,
         community_name: status::community_name(&app)?,
-        member_name: status::MeShape::of(&app)?.name,
+        member_name: people.name(&member).unwrap_or_default().to_owned(),
         addresses,
     };
     let text = invitation.encode();
@@ -248,21 +250,12 @@ fn revoke(
     app.catch_up()?;
     let people = app.people()?;
     let roster = app.store().roster()?;
-    let none = || {
-        CliError::not_found(format!("no device has a mark that begins with \"{typed}\""))
-            .hint("`lanai device list` lists yours")
-    };
-    let prefix = IdPrefix::parse(typed).map_err(|_| none())?;
-    let devices = roster.members().flat_map(|m| m.devices.iter().map(move |d| (m, d)));
-    let found: Vec<_> = devices.filter(|(_, d)| prefix.matches(d.device.as_bytes())).collect();
-    let (owner, device) = match found.as_slice() {
-        [] => return Err(none()),
-        [one] => *one,
-        several => {
-            let message = format!("{} devices have marks that begin so", several.len());
-            return Err(CliError::not_found(message).hint("type more of it"));
-        }
-    };
+    let devices: Vec<_> =
+        roster.members().flat_map(|m| m.devices.iter().map(move |d| (m, d))).collect();
+    let (owner, device) =
+        by_id("device", typed, "`lanai device list` lists yours", &devices, |(_, d)| {
+            d.device.as_bytes()
+        })?;
     if device.device == app.store().own_device() {
         context.ui.warn("this is the device that you use: it writes nothing any more after that");
     }
