@@ -161,7 +161,7 @@ impl App {
         let own = self.store.own_device();
         if roster.members().any(|m| m.pending && m.devices.iter().any(|d| d.device == own)) {
             let message = "you were let in, and that does not hold: the ticket was used up, or who \
-                           let you in was removed at the same time";
+                           let you in was removed at that time";
             return Ok(CliError::refused(message)
                 .hint("nothing that you wrote is lost; a steward types `lanai member restore`"));
         }

@@ -184,7 +184,7 @@ fn done(
         context.ui.json(kind, &Back { member, device, reason: reason.map(str::to_owned) })?;
     } else {
         context.ui.say(people.shown(&id).plain(said));
-        context.ui.hint("`lanai sync --wait 1m` tells the others now, `lanai member log` shows it");
+        context.ui.hint("on the new device: `lanai up`; `lanai member log` shows all members why");
     }
     Ok(Exit::Done)
 }

@@ -174,7 +174,10 @@ fn show_request(context: &mut Context, text: &str) -> Result<Exit, CliError> {
     }
     context.ui.trusted(&format!("{text}\n"))?;
     context.ui.say(Text::from("its device mark is ").with(Style::Id, short));
-    context.ui.hint("on your other device: `lanai device add` and this text; then `lanai up` here");
+    context.ui.hint(
+        "on your other device: `lanai device add` and this text; if you have none left, a steward \
+         vouches with `lanai member vouch`. Then `lanai up` here",
+    );
     Ok(Exit::Done)
 }
 
