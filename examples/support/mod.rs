@@ -145,6 +145,7 @@ impl Person {
                 .collect();
             new += self.store.ingest(batch, &Source::File, now())?.new.len();
         }
+        self.store.open_seals(&self.author, now())?;
         while self.store.fold_pending(5_000)?.left > 0 {}
         Ok(new)
     }

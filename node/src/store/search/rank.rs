@@ -37,6 +37,8 @@ const FEW_THREADS: usize = 10;
 pub(super) const MAX_COUNTED: usize = 1_000;
 /// Weight of a word in the title beside one in the text.
 const TITLE_WEIGHT: &str = "4.0";
+/// How often a word of a draft's title is looked for, beside one of its text.
+const TITLE_TIMES: usize = 3;
 
 /// A document that matches.
 #[derive(Debug, Clone, PartialEq)]
@@ -388,8 +390,13 @@ pub(super) fn some_of(
         return Ok((Vec::new(), Vec::new()));
     }
     let weigh = telling.iter().all(|t| t.docs <= MAX_SCORED_DOCS);
+    // What a question is about outweighs how it came up: bm25 adds up the terms, as often as they stand.
+    let times = |t: &vocabulary::Telling| if t.title { TITLE_TIMES } else { 1 };
+    let quoted: Vec<String> = telling
+        .iter()
+        .flat_map(|t| std::iter::repeat_n(format!("\"{}\"", t.word), times(t)))
+        .collect();
     let words: Vec<String> = telling.into_iter().map(|t| t.word).collect();
-    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
     let most = usize::try_from(MAX_RELAXED_DOCS).unwrap_or(usize::MAX);
     Ok((matches(conn, Some(&quoted.join(" OR ")), weigh, filters, most)?, words))
 }

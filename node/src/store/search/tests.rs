@@ -171,6 +171,22 @@ fn earlier_threads_and_people_are_named_with_reasons() {
 }
 
 #[test]
+fn what_a_question_is_about_outweighs_how_it_came_up() {
+    let mut a = Node::founder("ana");
+    let ford = a.write(ask("Depth of the ford", "Is it passable for trailers?", &[]), []);
+    a.note("Away", "I will talk about my report next week.");
+    for n in 0..40 {
+        a.note(&format!("Day {n}"), "Nothing happened.");
+    }
+    let draft = "Is the ford passable?\n\nI have to talk about my report next week.";
+    let found = a.store.similar(draft, 5).unwrap();
+    assert_eq!(found.first().map(|s| s.thread), Some(ford), "{found:?}");
+    let turned = "Do I talk about my report next week?\n\nThe ford may be passable.";
+    let found = a.store.similar(turned, 5).unwrap();
+    assert_eq!(found.first().map(|s| s.title.as_str()), Some("Away"), "{found:?}");
+}
+
+#[test]
 fn notes_of_one_word_are_found_by_common_words_too() {
     let mut a = Node::founder("ana");
     for n in 0..60 {

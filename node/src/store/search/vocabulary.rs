@@ -143,6 +143,8 @@ pub(super) struct Telling {
     pub(super) docs: i64,
     /// Inverse document frequency times a mild weight for repetition.
     pub(super) weight: f64,
+    /// In a text with a title and more: it stands in the title, or as often as that is worth.
+    pub(super) title: bool,
 }
 
 /// How often a word of the first line counts.
@@ -157,6 +159,7 @@ pub(super) fn telling(
     budget: i64,
 ) -> Result<Vec<Telling>, StoreError> {
     let mut counts: HashMap<Cow<'_, str>, (usize, f64)> = HashMap::new();
+    let has_body = text.trim_start().lines().nth(1).is_some();
     let said = text.lines().enumerate().flat_map(|(line, text)| {
         // The title of a question says what it is about, the rest how it came up.
         let worth = if line == 0 { TITLE_WORTH } else { 1.0 };
@@ -183,7 +186,9 @@ pub(super) fn telling(
             true => &mut common,
             false => &mut found,
         };
-        list.push((place, Telling { word: word.into_owned(), docs, weight: idf * count.sqrt() }));
+        let title = has_body && count >= TITLE_WORTH;
+        let weight = idf * count.sqrt();
+        list.push((place, Telling { word: word.into_owned(), docs, weight, title }));
     }
     // Where everything is common, the least common words must do.
     if found.is_empty() {
