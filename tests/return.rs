@@ -199,3 +199,116 @@ fn a_ticket_for_one_that_two_used_leaves_the_second_pending_until_restored() {
     out.run(&["note", "Thank you", "-m", "I am in."]);
     until_equal(&[&ana, &ben, &eve, &dan]);
 }
+
+/// As `must_join`, with a phrase, whose file is returned.
+fn joins_with_phrase(new: &Home, ticket: &str, through: &Home) -> String {
+    new.stay_here();
+    let words = new.root.with_extension("words").to_str().unwrap().to_owned();
+    let address = through.address();
+    let line = ["join", ticket, "--name", &new.name, "--dial", &address, "--wait", "40s"];
+    new.run(&[&line[..], &["--phrase-file", &words]].concat());
+    words
+}
+
+#[test]
+fn who_lost_every_device_comes_back_with_twelve_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = community(dir.path(), ["ana", "ben"]);
+    let eve = Home::new(dir.path(), "eve");
+    let words = joins_with_phrase(&eve, &ana.ticket("1"), &ana);
+    until_equal(&[&ana, &ben, &eve]);
+    ana.run(&["member", "role", "eve", "lead"]);
+    connect(&eve, &ben);
+    let thread = eve.text(&["ask", "Who has the map?", "-m", "It is mine."], "id");
+    until_equal(&[&ana, &ben, &eve]);
+    let devices = eve.json(&["device", "list"])["devices"].as_array().unwrap().clone();
+    assert_eq!(devices.iter().filter(|d| d["paper"] == true).count(), 1, "{devices:?}");
+    assert_eq!(devices[0]["paper"], true, "the most senior is the one on paper");
+
+    // The laptop is stolen while Ana is away; any member's node will do.
+    ana.stop();
+    eve.stop();
+    let invitation = ben.text(&["device", "invite", "--member", "eve"], "invitation");
+    let new = Home::new(dir.path(), "new");
+    new.stay_here();
+    let wrong = dir.path().join("wrong");
+    std::fs::write(
+        &wrong,
+        "legal winner thank year wave sausage worth useful legal winner thank yellow\n",
+    )
+    .unwrap();
+    let recover = |words: &str, more: &[&str]| {
+        let line = ["recover", &invitation, "--phrase-file", words, "--json"];
+        new.try_run(&[&line[..], more].concat())
+    };
+    let out = recover(wrong.to_str().unwrap(), &["--wait", "2s"]);
+    assert_eq!(out.status.code(), Some(7), "{out:?}");
+    let out = recover(&words, &["--revoke-others", "--reason", "stolen on the train"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let back: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&back["me"]["name"], &back["me"]["role"]), (&"eve".into(), &"lead".into()));
+    assert_eq!((back["revoked"].as_array().unwrap().len(), &back["told"]), (1, &true.into()));
+    assert!(!new.root.join("recovering").exists());
+
+    // Name, posts and role are hers, and all see why.
+    until_equal(&[&ben, &new]);
+    assert_eq!(new.post_texts(&thread), ["It is mine."]);
+    new.run(&["reply", &thread, "-m", "I am back."]);
+    ana.up();
+    until_equal(&[&ana, &ben, &new]);
+    let posts = ana.json(&["read", &thread])["posts"].clone();
+    assert!(posts.as_array().unwrap().iter().all(|p| p["author"]["name"] == "eve"), "{posts}");
+    let eve_now = member(&ana, "eve");
+    assert_eq!(
+        (&eve_now["role"], eve_now["devices"].as_array().unwrap().len()),
+        (&"lead".into(), 2)
+    );
+    let act = told(&ana, "revokes a device");
+    assert_eq!(
+        (&act["by"]["name"], &act["reason"]),
+        (&"eve".into(), &"stolen on the train".into())
+    );
+
+    // The thief is out, and cannot revoke the paper.
+    eve.run(&["node", "start"]);
+    assert!(!eve.try_run(&["sync", "--peer", &ana.address(), "--wait", "3s"]).status.success());
+    let paper = devices[0]["id"].as_str().unwrap();
+    assert!(!eve.try_run(&["device", "revoke", paper, "--yes"]).status.success());
+
+    // The same words again, from a copy and with no node at all.
+    let copy = dir.path().join("copy");
+    ben.run(&["store", "backup", copy.to_str().unwrap()]);
+    let second = Home::new(dir.path(), "second");
+    second.stay_here();
+    let line = ["recover", "--copy", copy.to_str().unwrap(), "--phrase-file", &words];
+    let back = second.json(&line);
+    assert_eq!((&back["told"], back["others"].as_array().unwrap().len()), (&false.into(), 1));
+    assert_eq!(second.post_texts(&thread), ["I am back.", "It is mine."]);
+    connect(&second, &ben);
+    until_equal(&[&ana, &ben, &new, &second]);
+    assert_eq!(member(&ana, "eve")["devices"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_founder_comes_back_with_twelve_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let ana = Home::new(dir.path(), "ana");
+    ana.stay_here();
+    let words = dir.path().join("words");
+    let words = words.to_str().unwrap();
+    ana.run(&["init", "--name", "ana", "--phrase-file", words]);
+    ana.up();
+    let ben = Home::new(dir.path(), "ben");
+    ben.must_join(&ana.ticket("1"), &ana);
+    until_equal(&[&ana, &ben]);
+    let invitation = ben.text(&["device", "invite", "--member", "ana"], "invitation");
+    ana.stop();
+    let new = Home::new(dir.path(), "new");
+    new.stay_here();
+    let back = new.json(&["recover", &invitation, "--phrase-file", words]);
+    assert_eq!((&back["me"]["name"], &back["me"]["role"]), (&"ana".into(), &"steward".into()));
+    assert_eq!(back["others"].as_array().unwrap().len(), 1);
+    new.run(&["member", "role", "ben", "lead"]);
+    until_equal(&[&ben, &new]);
+    assert_eq!(member(&ben, "ben")["role"], "lead");
+}

@@ -21,7 +21,7 @@ pub use attention::{
 };
 pub use community::{
     DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
-    MotionCommand, ProfileArgs, ReturnArgs, TicketCommand, WhoArgs,
+    MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
@@ -34,7 +34,7 @@ pub use lead::{
 };
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand, PeersArgs,
-    StoreCommand, SyncArgs, UpArgs,
+    PhraseArgs, StoreCommand, SyncArgs, UpArgs,
 };
 pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
@@ -183,6 +183,8 @@ pub enum Command {
     Invite(InviteArgs),
     /// Join a community with a ticket
     Join(JoinArgs),
+    /// Come back with the words on paper, when every device is lost
+    Recover(RecoverArgs),
     /// Leave the community
     Leave(LeaveArgs),
     /// Members and their roles

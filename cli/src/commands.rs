@@ -37,10 +37,12 @@ mod page;
 mod page_tests;
 mod paths;
 mod peers;
+mod phrase;
 mod profile;
 mod publish;
 mod react;
 mod read;
+mod recover;
 mod reply;
 mod search;
 mod status;
@@ -152,6 +154,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(context, args),
         Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, args),
+        Command::Recover(args) => recover::run(context, args),
         Command::Leave(args) => leave::run(context, args),
         Command::Member(command) => member::run(context, command),
         Command::Motion(command) => motion::run(context, command),

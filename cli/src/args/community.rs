@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::machine::PhraseArgs;
 use super::value::{Expiry, Role, parse_span};
 
 /// `lanai invite`
@@ -59,6 +60,47 @@ pub struct JoinArgs {
     /// How long to wait for a member's node [default: until Ctrl-C]
     #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<Duration>,
+    /// The phrase that brings you back.
+    #[command(flatten)]
+    pub phrase: PhraseArgs,
+}
+
+/// `lanai recover`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai device invite --member ann         any member types this, and gives Ann the text
+  lanai recover lanaidev1…                 Ann types this on a new machine, and then her twelve words
+  lanai recover lanaidev1… --revoke-others --reason \"the bag was stolen\"
+  lanai recover --copy porch.lanai-backup  from a copy of a store, without any node
+
+Name, posts and roles are those that you had. The words sign for a new device, and are not kept here.
+With --revoke-others every other device of yours is turned out; the paper is senior to them all. Whoever
+finds the paper can do the same: then ask a steward to vouch for a new device (`lanai member vouch`),
+which ends the paper as well. What a stolen device holds it goes on reading; what is written by those who
+have heard of this it does not read.")]
+pub struct RecoverArgs {
+    /// What a member printed with `lanai device invite --member`
+    #[arg(value_name = "TEXT", required_unless_present = "copy")]
+    pub invitation: Option<String>,
+    /// A backup or another copy of a store of the community
+    #[arg(long, value_name = "FILE")]
+    pub copy: Option<PathBuf>,
+    /// Read the twelve words from this file instead of asking
+    #[arg(long, value_name = "FILE")]
+    pub phrase_file: Option<PathBuf>,
+    /// Revoke all other devices of yours
+    #[arg(long)]
+    pub revoke_others: bool,
+    /// Why, for all members to read
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// An address of a member's node, with its peer; may be given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub dial: Vec<String>,
+    /// How long to wait for a member's node
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span, default_value = "2m")]
+    pub wait: Duration,
 }
 
 /// `lanai leave`

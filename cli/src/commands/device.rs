@@ -1,13 +1,13 @@
 //! `lanai device`: the devices of a person.
 
 use lanai_crdt::id::DeviceId;
-use lanai_crdt::payload::{AddDevice, Body, DeviceStatement, Subject};
+use lanai_crdt::payload::{AddDevice, Body, SignedDevice, Subject};
 use lanai_crdt::roster::DeviceRecord;
 use lanai_node::identity::link::{self, Invitation, LinkError};
 use lanai_node::identity::{Identity, private};
 use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
 use lanai_node::random::{OsRandom, random_bytes};
-use lanai_node::store::{Place, Store};
+use lanai_node::store::{Place, Store, StoreError};
 use serde::Serialize;
 
 use super::{Context, govern, identity, init, join, node, status};
@@ -54,6 +54,8 @@ struct DeviceShape {
     short: String,
     /// Whether it is the one in use here.
     this: bool,
+    /// Whether it is the phrase on paper.
+    paper: bool,
 }
 
 pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit, CliError> {
@@ -135,25 +137,14 @@ fn request(context: &mut Context, invitation: Option<&str>) -> Result<Exit, CliE
     home.create()?;
     let identity = Identity::generate(&mut OsRandom);
     let device = identity.device_id();
-    let statement = DeviceStatement {
-        community: invitation.community,
-        member: invitation.member,
-        device,
-        sealing: *identity.sealing.public().as_bytes(),
-        nonce: random_bytes(),
-    };
-    let text = link::request(&statement.sign(&identity.device));
+    let (community, member) = (invitation.community, invitation.member);
+    let text = link::request(&link::record(&identity, community, member, random_bytes()));
     private::create(&kept, text.as_bytes())?;
     identity.create(&home.device_key())?;
     let now = (context.clock)();
     let place = Place::of_home(&home);
-    let store = Store::create_returning(&place, invitation.community, device, now, &mut OsRandom)?;
-    for address in &invitation.addresses {
-        let Ok(address) = address.parse::<Multiaddr>() else { continue };
-        let (rest, Some(peer)) = split_peer(&address) else { continue };
-        let Some(key) = device_key_of(&peer) else { continue };
-        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
-    }
+    let store = Store::create_returning(&place, community, device, now, &mut OsRandom)?;
+    remember(&store, &invitation.addresses, now)?;
     if !context.ui.is_json() {
         let said = Text::from("this machine asks to be a device of ")
             .with(Style::Name, &invitation.member_name)
@@ -162,6 +153,19 @@ fn request(context: &mut Context, invitation: Option<&str>) -> Result<Exit, CliE
         context.ui.say(said);
     }
     show_request(context, &text)
+}
+
+/// Notes where members' nodes are; gives how many addresses were any good.
+pub(super) fn remember(store: &Store, addresses: &[String], now: u64) -> Result<usize, CliError> {
+    let mut good = 0;
+    for address in addresses {
+        let Ok(address) = address.parse::<Multiaddr>() else { continue };
+        let (rest, Some(peer)) = split_peer(&address) else { continue };
+        let Some(key) = device_key_of(&peer) else { continue };
+        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
+        good += 1;
+    }
+    Ok(good)
 }
 
 fn show_request(context: &mut Context, text: &str) -> Result<Exit, CliError> {
@@ -198,10 +202,7 @@ fn add(context: &mut Context, text: &str, yes: bool) -> Result<Exit, CliError> {
     let question =
         Text::from("Add the device ").with(Style::Id, device.short()).plain(" as yours?");
     context.ui.confirm(question, yes)?;
-    let body = Body::AddDevice(AddDevice { record: record.encode().into(), vouch: None });
-    govern::publish(context, &app, body, None)?;
-    app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
-    app.written(context)?;
+    enrol(context, &app, &record)?;
     if context.ui.is_json() {
         context.ui.json("device-add", &Added { device: device.full(), short: device.short() })?;
     } else {
@@ -209,6 +210,21 @@ fn add(context: &mut Context, text: &str, yes: bool) -> Result<Exit, CliError> {
         context.ui.hint("on the new device: `lanai up`");
     }
     Ok(Exit::Done)
+}
+
+/// Writes a device of ours into the roster, and seals the key to it.
+pub(super) fn enrol(
+    context: &mut Context,
+    app: &App,
+    record: &SignedDevice,
+) -> Result<(), CliError> {
+    let body = Body::AddDevice(AddDevice { record: record.encode().into(), vouch: None });
+    govern::publish(context, app, body, None)?;
+    match app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom) {
+        // Whoever has the key sees to it.
+        Ok(_) | Err(StoreError::NoEpochKey) => app.written(context),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
@@ -227,6 +243,7 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
             id: d.device.full(),
             short: d.device.short(),
             this: d.device == own,
+            paper: d.paper,
         };
         let devices = devices.iter().map(shape).collect();
         context.ui.json("devices", &Devices { member: people.person(&wanted), devices })?;
@@ -236,7 +253,11 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     let mut table = Table::new().column("DEVICE").column("");
     for device in devices {
         let id = if terminal { device.device.short() } else { device.device.full() };
-        let note = if device.device == own { "this one" } else { "" };
+        let note = match (device.device == own, device.paper) {
+            (true, _) => "this one",
+            (_, true) => "on paper",
+            _ => "",
+        };
         table.row([Text::styled(Style::Id, id), Text::styled(Style::Dim, note)]);
     }
     context.ui.table(&table)?;

@@ -16,6 +16,7 @@
 
 pub mod export;
 pub mod link;
+pub mod phrase;
 pub mod private;
 
 use std::path::{Path, PathBuf};
