@@ -20,8 +20,8 @@ pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
 pub use community::{
-    DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
-    MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,
+    CharterCommand, DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand,
+    MotionAct, MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
@@ -183,6 +183,11 @@ pub enum Command {
     Invite(InviteArgs),
     /// Join a community with a ticket
     Join(JoinArgs),
+    /// What the members agree to
+    #[command(subcommand)]
+    Charter(CharterCommand),
+    /// Newcomers who have written and whom nobody has answered yet
+    Welcome,
     /// Come back with the words on paper, when every device is lost
     Recover(RecoverArgs),
     /// Leave the community
@@ -284,7 +289,7 @@ mod tests {
         let mut found = Vec::new();
         leaves(&definition(), "lanai", &mut found);
         assert!(found.len() > 40);
-        let bare = ["lanai status", "lanai paths"];
+        let bare = ["lanai status", "lanai paths", "lanai welcome"];
         for (words, command) in found {
             assert!(command.get_about().is_some(), "{words}");
             for arg in command.get_arguments() {

@@ -6,6 +6,7 @@ mod ask_form;
 #[cfg(test)]
 mod attention_tests;
 mod back;
+mod charter;
 mod close;
 mod completion;
 mod config;
@@ -60,6 +61,7 @@ mod up;
 #[cfg(test)]
 mod village;
 mod watch;
+mod welcome;
 mod who;
 mod withdraw;
 mod work;
@@ -154,6 +156,8 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(context, args),
         Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, args),
+        Command::Charter(command) => charter::run(context, command),
+        Command::Welcome => welcome::run(context),
         Command::Recover(args) => recover::run(context, args),
         Command::Leave(args) => leave::run(context, args),
         Command::Member(command) => member::run(context, command),

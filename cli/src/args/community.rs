@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::content::TextArgs;
 use super::machine::PhraseArgs;
 use super::value::{Expiry, Role, parse_span};
 
@@ -46,7 +47,8 @@ Examples:
   lanai join                       go on with a join that was interrupted
 
 Any member whose node can be reached lets you in, not only the one who invited you. A community
-that you are alone in and that has no posts makes room; else use another --home.")]
+that you are alone in and that has no posts makes room; else use another --home. The members' charter
+is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.")]
 pub struct JoinArgs {
     /// The ticket; \"-\" reads standard input [default: the one used before]
     #[arg(value_name = "TICKET")]
@@ -60,9 +62,30 @@ pub struct JoinArgs {
     /// How long to wait for a member's node [default: until Ctrl-C]
     #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<Duration>,
+    /// Accept what the members agree to without being asked
+    #[arg(long)]
+    pub accept_charter: bool,
     /// The phrase that brings you back.
     #[command(flatten)]
     pub phrase: PhraseArgs,
+}
+
+/// `lanai charter`
+#[derive(Debug, Subcommand)]
+pub enum CharterCommand {
+    /// Show it, and whether you have accepted this version
+    Show,
+    /// Set it, as a steward; in your editor, or with -m
+    #[command(after_help = "\
+Examples:
+  lanai charter edit
+  lanai charter edit -m \"We say what we tried. What is said here stays here.\"
+
+Newcomers are shown it when they join, all others are told that it is new to them. It is a promise
+among people: nothing enforces it but the stewards.")]
+    Edit(TextArgs),
+    /// Accept it; that stays in your store and is told to nobody
+    Accept,
 }
 
 /// `lanai recover`

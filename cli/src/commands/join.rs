@@ -23,7 +23,7 @@ use lanai_node::runtime::{self, JoinEvent, JoinOptions, JoinRunError, Joined};
 use lanai_node::store::NewEntry;
 use serde::Serialize;
 
-use super::{Context, device, init, node, phrase, status};
+use super::{Context, charter, device, init, node, phrase, status};
 use crate::app::App;
 use crate::args::{JoinArgs, NetworkArgs};
 use crate::error::{CliError, Exit};
@@ -128,7 +128,7 @@ pub(super) fn run_with(
     if init::has_community(&home)? {
         let app = App::open_quietly(context)?;
         if app.store().community() == ticket.community() {
-            return already_in(context, &home, app, state, &network);
+            return already_in(context, &home, app, state, (&network, args.accept_charter));
         }
         alone = must_make_room(&app)?;
     }
@@ -156,7 +156,7 @@ pub(super) fn run_with(
         Ok(joined) => {
             state.stage = JoinStage::Admitted;
             state.save(&home.join_state())?;
-            finish(context, &home, state, Some(joined), &network)
+            finish(context, &home, state, Some(joined), (&network, args.accept_charter))
         }
         Err(failure) => {
             put_back(&home)?;
@@ -454,11 +454,11 @@ fn already_in(
     home: &Home,
     app: App,
     state: JoinState,
-    network: &NetworkArgs,
+    how: (&NetworkArgs, bool),
 ) -> Result<Exit, CliError> {
     drop(app);
     if JoinState::load(&home.join_state())?.is_some() {
-        return finish(context, home, state, None, network);
+        return finish(context, home, state, None, how);
     }
     let app = App::open_quietly(context)?;
     let name = status::community_name(&app)?;
@@ -476,7 +476,7 @@ fn finish(
     home: &Home,
     state: JoinState,
     joined: Option<Joined>,
-    network: &NetworkArgs,
+    (network, accept_charter): (&NetworkArgs, bool),
 ) -> Result<Exit, CliError> {
     forget_aside(home)?;
     let app = App::open_quietly(context)?;
@@ -510,6 +510,9 @@ fn finish(
             None
         }
     };
+    if node.is_some() {
+        charter::meet(context, &app, accept_charter)?;
+    }
     if context.ui.is_json() {
         return json(context, &app, name, joined, node);
     }
@@ -570,6 +573,7 @@ mod tests {
             name: Some("Bob".into()),
             dial: Vec::new(),
             wait: Some(Duration::ZERO),
+            accept_charter: false,
             phrase: PhraseArgs::default(),
         }
     }

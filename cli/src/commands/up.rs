@@ -8,7 +8,7 @@ use lanai_node::home::Home;
 use lanai_node::join::JoinState;
 use serde::Serialize;
 
-use super::{Context, inbox, init, invite, join, node, phrase, status};
+use super::{Context, charter, inbox, init, invite, join, node, phrase, status, welcome};
 use crate::app::App;
 use crate::args::{Expiry, InboxArgs, JoinArgs, NetworkArgs, UpArgs};
 use crate::error::{CliError, Exit};
@@ -58,7 +58,14 @@ fn go_on_joining(
     let said = Text::from("joining ").with(Style::Heading, name);
     context.ui.say(said.plain(" was begun and is not finished; going on with it"));
     let (name, phrase) = (args.name.clone(), args.phrase.clone());
-    let join = JoinArgs { ticket: None, name, dial: Vec::new(), wait: None, phrase };
+    let join = JoinArgs {
+        ticket: None,
+        name,
+        dial: Vec::new(),
+        wait: None,
+        accept_charter: false,
+        phrase,
+    };
     join::run_with(context, &join, &args.network)
 }
 
@@ -177,6 +184,8 @@ fn again(context: &mut Context, home: &Home, args: &UpArgs) -> Result<Exit, CliE
         return Ok(Exit::Done);
     }
     inbox_of(context, &app)?;
+    charter::remind(context, &app)?;
+    welcome::remind(context, &app)?;
     Ok(Exit::Done)
 }
 
