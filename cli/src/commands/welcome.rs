@@ -94,7 +94,10 @@ mod tests {
         let waiting = waiting["newcomers"].as_array().unwrap();
         assert_eq!(waiting.len(), 2, "{waiting:?}");
         let bobs = waiting.iter().find(|w| w["member"]["name"] == "Bob").unwrap();
-        assert_eq!((&bobs["title"], &bobs["post"]), (&"Good evening".into(), &note.full().into()));
+        assert_eq!(
+            (&bobs["title"], &bobs["thread"]),
+            (&"Good evening".into(), &note.full().into())
+        );
         assert_harmless(&ann.on_terminal(&["welcome"]).ok());
         assert_eq!(bob.json(&["welcome"])["newcomers"].as_array().unwrap().len(), 0, "not oneself");
 
