@@ -74,6 +74,12 @@ impl Home {
         self.run(&["up", "--no-mdns", "--listen", "127.0.0.1", "--name", &self.name]);
     }
 
+    /// Whatever starts a node in this home, it stays to itself.
+    pub(crate) fn stay_here(&self) {
+        self.run(&["config", "set", "mdns", "false"]);
+        self.run(&["config", "set", "listen", "127.0.0.1"]);
+    }
+
     pub(crate) fn stop(&self) {
         self.run(&["node", "stop"]);
     }
@@ -96,9 +102,7 @@ impl Home {
 
     pub(crate) fn join(&self, ticket: &str, through: &Home) -> Output {
         let address = through.address();
-        // The node that joining starts stays to itself as well.
-        self.run(&["config", "set", "mdns", "false"]);
-        self.run(&["config", "set", "listen", "127.0.0.1"]);
+        self.stay_here();
         self.try_run(&["join", ticket, "--name", &self.name, "--dial", &address, "--wait", "40s"])
     }
 

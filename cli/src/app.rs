@@ -25,8 +25,8 @@ use crate::layout::Text;
 use crate::ui::Ui;
 
 pub use find::Spot;
-pub(crate) use people::ambiguous;
 pub use people::{People, Person};
+pub(crate) use people::{ambiguous, by_id};
 
 /// How long a command waits for a running node to notice what was written. The post is safe
 /// already; a node that is busy finds it a little later by itself.
@@ -159,6 +159,12 @@ impl App {
     pub fn why_not_member(&self) -> Result<CliError, CliError> {
         let roster = self.store.roster()?;
         let own = self.store.own_device();
+        if roster.members().any(|m| m.pending && m.devices.iter().any(|d| d.device == own)) {
+            let message = "you were let in, and that does not hold: the ticket was used up, or who \
+                           let you in was removed at that time";
+            return Ok(CliError::refused(message)
+                .hint("nothing that you wrote is lost; a steward types `lanai member restore`"));
+        }
         let Some(former) = roster.former().find(|f| f.devices.iter().any(|d| d.device == own))
         else {
             return Ok(StoreError::NotMember.into());

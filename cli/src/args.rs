@@ -20,8 +20,8 @@ pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
 pub use community::{
-    DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand, MotionAct,
-    MotionCommand, ProfileArgs, TicketCommand, WhoArgs,
+    CharterCommand, DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand,
+    MotionAct, MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,
 };
 pub use content::{
     AnswerArgs, AskArgs, CloseArgs, EditArgs, ExportArgs, ExportFormat, ImportCommand, MboxArgs,
@@ -34,7 +34,7 @@ pub use lead::{
 };
 pub use machine::{
     ConfigCommand, HelpArgs, InitArgs, LockArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand,
-    PeersArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs, WipeArgs,
+    PeersArgs, PhraseArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs, WipeArgs,
 };
 pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
@@ -183,6 +183,13 @@ pub enum Command {
     Invite(InviteArgs),
     /// Join a community with a ticket
     Join(JoinArgs),
+    /// What the members agree to
+    #[command(subcommand)]
+    Charter(CharterCommand),
+    /// Newcomers who have written and whom nobody has answered yet
+    Welcome,
+    /// Come back with the words on paper, when every device is lost
+    Recover(RecoverArgs),
     /// Leave the community
     Leave(LeaveArgs),
     /// Members and their roles
@@ -288,7 +295,7 @@ mod tests {
         let mut found = Vec::new();
         leaves(&definition(), "lanai", &mut found);
         assert!(found.len() > 40);
-        let bare = ["lanai status", "lanai paths"];
+        let bare = ["lanai status", "lanai paths", "lanai welcome"];
         for (words, command) in found {
             assert!(command.get_about().is_some(), "{words}");
             for arg in command.get_arguments() {

@@ -5,6 +5,8 @@ mod ask;
 mod ask_form;
 #[cfg(test)]
 mod attention_tests;
+mod back;
+mod charter;
 mod close;
 mod completion;
 mod config;
@@ -37,10 +39,12 @@ mod page;
 mod page_tests;
 mod paths;
 mod peers;
+mod phrase;
 mod profile;
 mod publish;
 mod react;
 mod read;
+mod recover;
 mod reply;
 mod search;
 mod status;
@@ -58,6 +62,7 @@ mod up;
 #[cfg(test)]
 mod village;
 mod watch;
+mod welcome;
 mod who;
 mod wipe;
 mod withdraw;
@@ -163,6 +168,9 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(context, args),
         Command::Invite(args) => invite::run(context, args),
         Command::Join(args) => join::run(context, args),
+        Command::Charter(command) => charter::run(context, command),
+        Command::Welcome => welcome::run(context),
+        Command::Recover(args) => recover::run(context, args),
         Command::Leave(args) => leave::run(context, args),
         Command::Lock(args) => lock::lock(context, args),
         Command::Unlock(args) => lock::unlock(context, args),

@@ -66,6 +66,7 @@ pub(crate) fn found(dir: &Path, name: &str) -> Result<Person> {
         recovery_key: random_bytes(),
         invite: InvitePolicy::Members,
         quorum: (2, 3),
+        paper: None,
     };
     let store = Store::create(&Place::of_home(&home), &author, &founding, now(), &mut OsRandom)?;
     Ok(Person { home, author, store })

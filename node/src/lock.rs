@@ -6,9 +6,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Bytes of the lock file that are read at most.
 const MAX_HOLDER_BYTES: u64 = 256;
+/// How long somebody who only looks for a holder may keep the lock from one.
+const LOOKER_PATIENCE: Duration = Duration::from_millis(500);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Holds the home until it is dropped.
 #[derive(Debug)]
@@ -46,12 +51,19 @@ impl NodeLock {
             .truncate(false)
             .open(path)
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(LockError::Held { holder: holder(&file) });
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // It may be somebody who looks for a holder, and is one while looking.
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOOKER_PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LockError::Held { holder: holder(&file) });
+                }
+                Err(TryLockError::Error(e)) => return Err(io(e)),
             }
-            Err(TryLockError::Error(e)) => return Err(io(e)),
         }
         file.set_len(0).map_err(io)?;
         write!(file, "process {}", std::process::id()).map_err(io)?;
@@ -62,7 +74,8 @@ impl NodeLock {
     /// Whether some process holds the lock now, and what it says of itself.
     pub fn holder(path: &Path) -> Option<String> {
         let file = File::open(path).ok()?;
-        match file.try_lock() {
+        // Shared, so that two who look do not take one another for the holder.
+        match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(holder(&file)),
             _ => None,
         }
@@ -96,5 +109,26 @@ mod tests {
         drop(held);
         assert!(NodeLock::acquire(&path).is_ok());
         assert_eq!(NodeLock::holder(&path), None);
+    }
+
+    #[test]
+    fn looking_for_a_holder_keeps_nobody_from_being_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.lock");
+        drop(NodeLock::acquire(&path).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        NodeLock::holder(&path);
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let taken: Vec<_> = (0..200).map(|_| NodeLock::acquire(&path).map(drop)).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+        });
     }
 }

@@ -19,7 +19,8 @@ use crate::lock::{LockError, NodeLock};
 
 /// What the names of all that lanai makes in a home begin with, after a dot where an interruption left
 /// them unfinished.
-const OURS: [&str; 7] = ["device.", "store.", "config.json", "node.", "drafts", "join.", "left-"];
+const OURS: [&str; 8] =
+    ["device.", "store.", "config.json", "node.", "drafts", "join.", "left-", "recovering"];
 /// What the names of key files begin with.
 const KEYS: [&str; 1] = ["device.key"];
 

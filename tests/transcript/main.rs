@@ -85,3 +85,13 @@ fn check(file: &str) {
 fn journey() {
     check("docs/journey.md");
 }
+
+#[test]
+fn tutorials() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/tutorials");
+    let names = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|n| n.into_string().unwrap()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    names.iter().for_each(|name| check(&format!("docs/tutorials/{name}")));
+}

@@ -23,13 +23,14 @@ const COLUMNS: u16 = 90;
 
 /// All that a transcript acts upon.
 pub(crate) struct World {
-    dir: tempfile::TempDir,
+    // Dropped first, which stops their nodes.
     homes: BTreeMap<String, Home>,
+    dir: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) fn new() -> World {
-        World { dir: tempfile::tempdir().unwrap(), homes: BTreeMap::new() }
+        World { homes: BTreeMap::new(), dir: tempfile::tempdir().unwrap() }
     }
 
     /// Acts; gives the lines of output, with `? STATUS` as the last one if it is not 0.
@@ -85,6 +86,7 @@ impl World {
         self.homes.entry(member.to_owned()).or_insert_with(|| {
             let home = Home { root: dir.join(member), name: capitalised(member) };
             std::fs::create_dir_all(dir.join("desks").join(member)).unwrap();
+            home.stay_here();
             home
         })
     }
@@ -99,14 +101,19 @@ impl World {
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
 
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let size = Winsize { ws_row: 50, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).unwrap();
         let other_end = ptsname(&master, Vec::new()).unwrap();
-        let terminal =
-            rustix::fs::open(&other_end, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let terminal = rustix::fs::open(
+            &other_end,
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .unwrap();
 
         let mut command = Command::new("sh");
         command

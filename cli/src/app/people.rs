@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use lanai_crdt::id::{IdPrefix, MemberId};
+use lanai_crdt::id::{EntryId, IdPrefix, MemberId};
 use lanai_crdt::text::{clean_line, skeleton};
 use serde::Serialize;
 
@@ -168,6 +168,36 @@ impl People {
 /// The short id that stands beside a name which somebody else has too.
 fn mark(id: &MemberId) -> Text {
     Text::styled(Style::Dim, format!(" [{}]", id.short()))
+}
+
+/// The one of several things whose id begins as somebody typed. `what` is one of them, in words;
+/// `hint` says where they are listed.
+///
+/// # Errors
+///
+/// Not found; or ambiguous, with the candidates.
+pub(crate) fn by_id<'t, T>(
+    what: &str,
+    typed: &str,
+    hint: &str,
+    all: impl IntoIterator<Item = &'t T>,
+    id: impl Fn(&T) -> &[u8; 32],
+) -> Result<&'t T, CliError> {
+    let prefix = IdPrefix::parse(typed).ok();
+    let fits = |thing: &&T| prefix.as_ref().is_some_and(|p| p.matches(id(thing)));
+    let found: Vec<&T> = all.into_iter().filter(fits).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let message = format!("no {what} has an id that begins with \"{typed}\"");
+            Err(CliError::not_found(message).hint(hint))
+        }
+        several => {
+            let ids: Vec<String> = several.iter().map(|t| EntryId::new(*id(t)).short()).collect();
+            Err(ambiguous(format!("\"{typed}\" fits several {what}s"), &ids)
+                .hint("type more of the id"))
+        }
+    }
 }
 
 /// An error that lists what a typed text may mean.

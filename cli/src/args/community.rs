@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::content::TextArgs;
+use super::machine::PhraseArgs;
 use super::value::{Expiry, Role, parse_span};
 
 /// `lanai invite`
@@ -45,7 +47,8 @@ Examples:
   lanai join                       go on with a join that was interrupted
 
 Any member whose node can be reached lets you in, not only the one who invited you. A community
-that you are alone in and that has no posts makes room; else use another --home.")]
+that you are alone in and that has no posts makes room; else use another --home. The members' charter
+is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.")]
 pub struct JoinArgs {
     /// The ticket; \"-\" reads standard input [default: the one used before]
     #[arg(value_name = "TICKET")]
@@ -59,6 +62,68 @@ pub struct JoinArgs {
     /// How long to wait for a member's node [default: until Ctrl-C]
     #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<Duration>,
+    /// Accept what the members agree to without being asked
+    #[arg(long)]
+    pub accept_charter: bool,
+    /// The phrase that brings you back.
+    #[command(flatten)]
+    pub phrase: PhraseArgs,
+}
+
+/// `lanai charter`
+#[derive(Debug, Subcommand)]
+pub enum CharterCommand {
+    /// Show it, and whether you have accepted this version
+    Show,
+    /// Set it, as a steward; in your editor, or with -m
+    #[command(after_help = "\
+Examples:
+  lanai charter edit
+  lanai charter edit -m \"We say what we tried. What is said here stays here.\"
+
+Newcomers are shown it when they join, all others are told that it is new to them. It is a promise
+among people: nothing enforces it but the stewards.")]
+    Edit(TextArgs),
+    /// Accept it; that stays in your store and is told to nobody
+    Accept,
+}
+
+/// `lanai recover`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai device invite --member ann         any member types this, and gives Ann the text
+  lanai recover lanaidev1…                 Ann types this on a new machine, and then her twelve words
+  lanai recover lanaidev1… --revoke-others --reason \"the bag was stolen\"
+  lanai recover --copy porch.lanai-backup  from a copy of a store, without any node
+
+Name, posts and roles are those that you had. The words sign for a new device, and are not kept here.
+With --revoke-others every other device of yours is turned out; the paper is senior to them all. Whoever
+finds the paper can do the same: then ask a steward to vouch for a new device (`lanai member vouch`),
+which ends the paper as well. What a stolen device holds it goes on reading; what is written by those who
+have heard of this it does not read.")]
+pub struct RecoverArgs {
+    /// What a member printed with `lanai device invite --member`
+    #[arg(value_name = "TEXT", required_unless_present = "copy")]
+    pub invitation: Option<String>,
+    /// A backup or another copy of a store of the community
+    #[arg(long, value_name = "FILE")]
+    pub copy: Option<PathBuf>,
+    /// Read the twelve words from this file instead of asking
+    #[arg(long, value_name = "FILE")]
+    pub phrase_file: Option<PathBuf>,
+    /// Revoke all other devices of yours
+    #[arg(long)]
+    pub revoke_others: bool,
+    /// Why, for all members to read
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// An address of a member's node, with its peer; may be given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub dial: Vec<String>,
+    /// How long to wait for a member's node
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span, default_value = "2m")]
+    pub wait: Duration,
 }
 
 /// `lanai leave`
@@ -175,8 +240,63 @@ somebody, that member's node still shares new posts with them.")]
         #[arg(short, long)]
         yes: bool,
     },
+    /// Vouch for a member who lost every device, and has a new one
+    #[command(after_help = "\
+Examples:
+  lanai device invite --member ann        the text for her new device
+  lanai member vouch lanaireq1… --reason \"I met her; her bag was stolen\"
+
+Ann types `lanai device join` with that text on her new device, which prints the request. Vouching makes
+the device hers and revokes all others: name and posts stay hers, a role above member has to be given
+again. It takes a steward who could remove her. It does not check who holds the new device: you do.
+Whoever stole a device reads what was written until now, and nothing that is written by those who know.")]
+    Vouch(ReturnArgs),
+    /// Take somebody back in who was removed, or has left
+    #[command(after_help = "\
+Examples:
+  lanai device invite --member dan        the text for his new device
+  lanai member readmit lanaireq1… --reason \"he has the laptop back\"
+
+As for `lanai member vouch`, the device is a new one. Name and posts are his again; he comes back as a
+member, whatever he was before. It takes a steward. What he wrote between stays folded away until
+somebody accepts it (`lanai member accept`).")]
+    Readmit(ReturnArgs),
+    /// Make a member of a newcomer who is pending
+    #[command(after_help = "\
+Examples:
+  lanai member list                       shows who is pending
+  lanai member restore k3f9
+
+Two who joined with one ticket for one while their nodes did not meet, or somebody let in by a member who was
+removed at the same time: one is in, the other waits. It takes a steward; no ticket is used. What the
+newcomer wrote meanwhile shows again.")]
+    Restore(ReturnArgs),
+    /// Accept what somebody wrote without knowing of their removal
+    #[command(after_help = "\
+Examples:
+  lanai member log                        shows what was cut off, and by which removal
+  lanai member accept 7f3k
+
+What a member wrote after a removal, and before hearing of it, is kept and folded away: the one who
+removed could not know what it says. A steward who has it may accept it. The removal stands. Nobody can tell
+whether it was written before the removal, or later and in knowledge of it.")]
+    Accept(ReturnArgs),
     /// List what happened to the membership: who did what, why, and what came of it
     Log,
+}
+
+/// `lanai member vouch`, `readmit`, `restore` and `accept`
+#[derive(Debug, Args)]
+pub struct ReturnArgs {
+    /// What it is about: a request that a new device printed, or the beginning of an id
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Why, for all members to read
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask whether to go on
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// `lanai motion`
@@ -285,8 +405,12 @@ Examples:
   lanai device join lanaidev1…     on the new one; it answers with a request
   lanai device add lanaireq1…      on the device that you have
 
-The text holds no secret. It tells who reads it the names of the community and yours, and addresses.")]
+The text holds no secret. It tells who reads it the names of the community and yours, and addresses.
+With --member it is for somebody else's new device: `lanai member vouch --help`.")]
     Invite {
+        /// For a member who lost every device, or was removed: a steward makes the text
+        #[arg(long, value_name = "MEMBER")]
+        member: Option<String>,
         /// Print the text only
         #[arg(long)]
         no_qr: bool,

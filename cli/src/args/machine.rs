@@ -25,6 +25,18 @@ pub struct NetworkArgs {
     pub dial: Vec<String>,
 }
 
+/// The phrase that brings a member back.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Phrase")]
+pub struct PhraseArgs {
+    /// Make no phrase for paper; without a terminal none is made anyway
+    #[arg(long)]
+    pub no_phrase: bool,
+    /// Write the phrase to a new file instead of showing it, for scripts
+    #[arg(long, value_name = "FILE", conflicts_with = "no_phrase")]
+    pub phrase_file: Option<PathBuf>,
+}
+
 /// `lanai up`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -34,7 +46,8 @@ Examples:
   lanai up --foreground            stay, and say what happens
 
 The first time it makes your identity and a community, starts the node in the background and
-prints a ticket for others. Later it starts the node if it is not running and shows what is new.")]
+prints a ticket for others. Later it starts the node if it is not running and shows what is new.
+The phrase that is offered the first time is explained by `lanai help recover`.")]
 pub struct UpArgs {
     /// Run the node here, not in the background
     #[arg(short, long)]
@@ -45,6 +58,9 @@ pub struct UpArgs {
     /// Name of the community to be made [default: after you]
     #[arg(long, value_name = "NAME")]
     pub community: Option<String>,
+    /// The phrase that brings you back.
+    #[command(flatten)]
+    pub phrase: PhraseArgs,
     /// How to reach the network.
     #[command(flatten)]
     pub network: NetworkArgs,
@@ -57,7 +73,8 @@ Examples:
   lanai init --name \"Ann Lee\" --community \"Platoon leaders\"
   lanai init --lock                with a passphrase, which is asked for twice
 
-`lanai up` does this by itself the first time. A passphrase can be put on later, too: `lanai lock`.")]
+`lanai up` does this by itself the first time. The phrase that is offered is explained by `lanai help recover`. \
+A passphrase can be put on later, too: `lanai lock`.")]
 pub struct InitArgs {
     /// Your name, as others see it [default: your user name]
     #[arg(long, value_name = "NAME")]
@@ -68,6 +85,9 @@ pub struct InitArgs {
     /// Protect the home with a passphrase
     #[arg(long)]
     pub lock: bool,
+    /// The phrase that brings you back.
+    #[command(flatten)]
+    pub phrase: PhraseArgs,
 }
 
 /// `lanai lock`

@@ -1,17 +1,17 @@
 //! `lanai device`: the devices of a person.
 
-use lanai_crdt::id::{DeviceId, IdPrefix};
-use lanai_crdt::payload::{AddDevice, Body, DeviceStatement, Subject};
+use lanai_crdt::id::DeviceId;
+use lanai_crdt::payload::{AddDevice, Body, SignedDevice, Subject};
 use lanai_crdt::roster::DeviceRecord;
 use lanai_node::identity::link::{self, Invitation, LinkError};
 use lanai_node::identity::{Identity, private};
 use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
 use lanai_node::random::{OsRandom, random_bytes};
-use lanai_node::store::{Place, Store};
+use lanai_node::store::{Place, Store, StoreError};
 use serde::Serialize;
 
 use super::{Context, govern, identity, init, join, node, status};
-use crate::app::{App, Person};
+use crate::app::{App, Person, by_id};
 use crate::args::DeviceCommand;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Table, Text};
@@ -54,11 +54,13 @@ struct DeviceShape {
     short: String,
     /// Whether it is the one in use here.
     this: bool,
+    /// Whether it is the phrase on paper.
+    paper: bool,
 }
 
 pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit, CliError> {
     match command {
-        DeviceCommand::Invite { no_qr } => invite(context, *no_qr),
+        DeviceCommand::Invite { member, no_qr } => invite(context, member.as_deref(), *no_qr),
         DeviceCommand::Join { invitation } => request(context, invitation.as_deref()),
         DeviceCommand::Add { request, yes } => add(context, request, *yes),
         DeviceCommand::List { member } => list(context, member.as_deref()),
@@ -66,9 +68,11 @@ pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit
     }
 }
 
-fn invite(context: &mut Context, no_qr: bool) -> Result<Exit, CliError> {
+fn invite(context: &mut Context, whose: Option<&str>, no_qr: bool) -> Result<Exit, CliError> {
     let app = App::open(context)?;
-    let member = app.me()?;
+    let me = app.me()?;
+    let people = app.people()?;
+    let member = whose.map_or(Ok(me), |typed| people.find(typed))?;
     let mut addresses = own_addresses(&app)?;
     addresses.extend(identity::addresses(&app)?);
     addresses.truncate(link::MAX_LINK_ADDRESSES);
@@ -76,7 +80,7 @@ fn invite(context: &mut Context, no_qr: bool) -> Result<Exit, CliError> {
         community: app.store().community(),
         member,
         community_name: status::community_name(&app)?,
-        member_name: status::MeShape::of(&app)?.name,
+        member_name: people.name(&member).unwrap_or_default().to_owned(),
         addresses,
     };
     let text = invitation.encode();
@@ -133,25 +137,14 @@ fn request(context: &mut Context, invitation: Option<&str>) -> Result<Exit, CliE
     home.create()?;
     let identity = Identity::generate(&mut OsRandom);
     let device = identity.device_id();
-    let statement = DeviceStatement {
-        community: invitation.community,
-        member: invitation.member,
-        device,
-        sealing: *identity.sealing.public().as_bytes(),
-        nonce: random_bytes(),
-    };
-    let text = link::request(&statement.sign(&identity.device));
+    let (community, member) = (invitation.community, invitation.member);
+    let text = link::request(&link::record(&identity, community, member, random_bytes()));
     private::create(&kept, text.as_bytes())?;
     identity.create(&home.device_key())?;
     let now = (context.clock)();
     let place = Place::of_home(&home);
-    let store = Store::create_returning(&place, invitation.community, device, now, &mut OsRandom)?;
-    for address in &invitation.addresses {
-        let Ok(address) = address.parse::<Multiaddr>() else { continue };
-        let (rest, Some(peer)) = split_peer(&address) else { continue };
-        let Some(key) = device_key_of(&peer) else { continue };
-        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
-    }
+    let store = Store::create_returning(&place, community, device, now, &mut OsRandom)?;
+    remember(&store, &invitation.addresses, now)?;
     if !context.ui.is_json() {
         let said = Text::from("this machine asks to be a device of ")
             .with(Style::Name, &invitation.member_name)
@@ -160,6 +153,19 @@ fn request(context: &mut Context, invitation: Option<&str>) -> Result<Exit, CliE
         context.ui.say(said);
     }
     show_request(context, &text)
+}
+
+/// Notes where members' nodes are; gives how many addresses were any good.
+pub(super) fn remember(store: &Store, addresses: &[String], now: u64) -> Result<usize, CliError> {
+    let mut good = 0;
+    for address in addresses {
+        let Ok(address) = address.parse::<Multiaddr>() else { continue };
+        let (rest, Some(peer)) = split_peer(&address) else { continue };
+        let Some(key) = device_key_of(&peer) else { continue };
+        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
+        good += 1;
+    }
+    Ok(good)
 }
 
 fn show_request(context: &mut Context, text: &str) -> Result<Exit, CliError> {
@@ -172,7 +178,10 @@ fn show_request(context: &mut Context, text: &str) -> Result<Exit, CliError> {
     }
     context.ui.trusted(&format!("{text}\n"))?;
     context.ui.say(Text::from("its device mark is ").with(Style::Id, short));
-    context.ui.hint("on your other device: `lanai device add` and this text; then `lanai up` here");
+    context.ui.hint(
+        "on your other device: `lanai device add` and this text; if you have none left, a steward \
+         vouches with `lanai member vouch`. Then `lanai up` here",
+    );
     Ok(Exit::Done)
 }
 
@@ -193,10 +202,7 @@ fn add(context: &mut Context, text: &str, yes: bool) -> Result<Exit, CliError> {
     let question =
         Text::from("Add the device ").with(Style::Id, device.short()).plain(" as yours?");
     context.ui.confirm(question, yes)?;
-    let body = Body::AddDevice(AddDevice { record: record.encode().into(), vouch: None });
-    govern::publish(context, &app, body, None)?;
-    app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
-    app.written(context)?;
+    enrol(context, &app, &record)?;
     if context.ui.is_json() {
         context.ui.json("device-add", &Added { device: device.full(), short: device.short() })?;
     } else {
@@ -204,6 +210,21 @@ fn add(context: &mut Context, text: &str, yes: bool) -> Result<Exit, CliError> {
         context.ui.hint("on the new device: `lanai up`");
     }
     Ok(Exit::Done)
+}
+
+/// Writes a device of ours into the roster, and seals the key to it.
+pub(super) fn enrol(
+    context: &mut Context,
+    app: &App,
+    record: &SignedDevice,
+) -> Result<(), CliError> {
+    let body = Body::AddDevice(AddDevice { record: record.encode().into(), vouch: None });
+    govern::publish(context, app, body, None)?;
+    match app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom) {
+        // Whoever has the key sees to it.
+        Ok(_) | Err(StoreError::NoEpochKey) => app.written(context),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
@@ -222,6 +243,7 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
             id: d.device.full(),
             short: d.device.short(),
             this: d.device == own,
+            paper: d.paper,
         };
         let devices = devices.iter().map(shape).collect();
         context.ui.json("devices", &Devices { member: people.person(&wanted), devices })?;
@@ -231,7 +253,11 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     let mut table = Table::new().column("DEVICE").column("");
     for device in devices {
         let id = if terminal { device.device.short() } else { device.device.full() };
-        let note = if device.device == own { "this one" } else { "" };
+        let note = match (device.device == own, device.paper) {
+            (true, _) => "this one",
+            (_, true) => "on paper",
+            _ => "",
+        };
         table.row([Text::styled(Style::Id, id), Text::styled(Style::Dim, note)]);
     }
     context.ui.table(&table)?;
@@ -248,21 +274,12 @@ fn revoke(
     app.catch_up()?;
     let people = app.people()?;
     let roster = app.store().roster()?;
-    let none = || {
-        CliError::not_found(format!("no device has a mark that begins with \"{typed}\""))
-            .hint("`lanai device list` lists yours")
-    };
-    let prefix = IdPrefix::parse(typed).map_err(|_| none())?;
-    let devices = roster.members().flat_map(|m| m.devices.iter().map(move |d| (m, d)));
-    let found: Vec<_> = devices.filter(|(_, d)| prefix.matches(d.device.as_bytes())).collect();
-    let (owner, device) = match found.as_slice() {
-        [] => return Err(none()),
-        [one] => *one,
-        several => {
-            let message = format!("{} devices have marks that begin so", several.len());
-            return Err(CliError::not_found(message).hint("type more of it"));
-        }
-    };
+    let devices: Vec<_> =
+        roster.members().flat_map(|m| m.devices.iter().map(move |d| (m, d))).collect();
+    let (owner, device) =
+        by_id("device", typed, "`lanai device list` lists yours", &devices, |(_, d)| {
+            d.device.as_bytes()
+        })?;
     if device.device == app.store().own_device() {
         context.ui.warn("this is the device that you use: it writes nothing any more after that");
     }

@@ -14,7 +14,7 @@ use lanai_node::store::{MembershipAct, NewEntry, NewRef};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::Context;
+use super::{Context, status};
 use crate::app::{App, People, Person};
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Table, Text};
@@ -42,6 +42,8 @@ struct ActShape {
     role: Option<&'static str>,
     reason: Option<String>,
     counts: bool,
+    /// Entries that a removal cut off.
+    cut_off: u64,
     /// Why it does not count.
     why_not: Option<String>,
 }
@@ -109,7 +111,17 @@ pub(super) fn publish(
     act: Body,
     reason: Option<&str>,
 ) -> Result<EntryId, CliError> {
-    let mut new = vec![NewEntry::new(act, [])];
+    publish_entry(context, app, NewEntry::new(act, []), reason)
+}
+
+/// As [`publish`], for an act that refers to another.
+pub(super) fn publish_entry(
+    context: &mut Context,
+    app: &App,
+    act: NewEntry,
+    reason: Option<&str>,
+) -> Result<EntryId, CliError> {
+    let mut new = vec![act];
     if let Some(text) = reason.map(str::trim).filter(|r| !r.is_empty()) {
         if text.len() > MAX_REASON_BYTES {
             let message = format!("the reason is over {MAX_REASON_BYTES} bytes");
@@ -243,6 +255,12 @@ pub(super) fn told(act: &MembershipAct, people: &People) -> Text {
     if let Some(reason) = &act.reason {
         text.push(Style::Dim, format!(": {reason}"));
     }
+    if act.cut_off > 0 {
+        let written = status::count(act.cut_off, "entry", "entries");
+        let accept = format!("`lanai member accept {}`", act.entry.short());
+        let said = format!(" - {written} written without knowing of it: {accept}");
+        text.push(Style::Dim, said);
+    }
     if !act.verdict.counts() {
         text.push(Style::Warn, format!(" - does not count: {}", act.verdict));
     }
@@ -260,6 +278,7 @@ fn shape(act: &MembershipAct, people: &People) -> ActShape {
         role: said.role,
         reason: act.reason.clone(),
         counts: act.verdict.counts(),
+        cut_off: act.cut_off,
         why_not: (act.verdict != Verdict::Counts).then(|| act.verdict.to_string()),
     }
 }

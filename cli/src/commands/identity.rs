@@ -4,20 +4,19 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
-use lanai_crdt::id::DeviceId;
 use lanai_crdt::text::clean_line;
 use lanai_node::identity::export::{
     Export, ExportError, MAX_EXPORT_ADDRESSES, MAX_EXPORT_TEXT_BYTES,
 };
 use lanai_node::identity::passphrase::{Lock, Passphrase, PassphraseError};
 use lanai_node::identity::{IdentityError, private};
-use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
+use lanai_node::net::{Multiaddr, peer_id_of, split_peer};
 use lanai_node::random::OsRandom;
 use lanai_node::store::{Place, Store};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Context, init, join, status};
+use super::{Context, device, init, join, status};
 use crate::app::{self, App};
 use crate::args::IdentityCommand;
 use crate::error::{CliError, Exit};
@@ -172,27 +171,20 @@ fn import(
         None => Passphrase::new(context.ui.ask_secret("Passphrase of the file:")?),
     };
     let export = Export::open(&text, &passphrase)?;
-    let device = export.identity.device_id();
+    let own = export.identity.device_id();
     home.create()?;
     export.identity.create(&home.device_key())?;
     let now = (context.clock)();
     let place = Place::of_home(&home);
-    let store = Store::create_returning(&place, export.community, device, now, &mut OsRandom)?;
-    let mut addresses = 0;
-    for address in &export.addresses {
-        let Ok(address) = address.parse::<Multiaddr>() else { continue };
-        let (rest, Some(peer)) = split_peer(&address) else { continue };
-        let Some(key) = device_key_of(&peer) else { continue };
-        store.remember_peer(&DeviceId::new(key), &rest.to_string(), now)?;
-        addresses += 1;
-    }
+    let store = Store::create_returning(&place, export.community, own, now, &mut OsRandom)?;
+    let addresses = device::remember(&store, &export.addresses, now)?;
     if context.ui.is_json() {
         let shape = Imported {
             community_id: export.community.full(),
             community_name: export.community_name,
             member: export.member.map(|member| member.full()),
             name: export.member_name,
-            device: device.full(),
+            device: own.full(),
             exported: time::rfc3339(time::seconds(export.made_ms)),
             addresses,
         };
@@ -216,7 +208,7 @@ fn import(
     Ok(Exit::Done)
 }
 
-fn read_bounded(path: &Path) -> Result<Zeroizing<String>, CliError> {
+pub(super) fn read_bounded(path: &Path) -> Result<Zeroizing<String>, CliError> {
     let io = |e| CliError::io(format!("read {}", path.display()), &e);
     let limit = MAX_EXPORT_TEXT_BYTES + 1;
     let mut bytes = Zeroizing::new(Vec::new());

@@ -8,12 +8,13 @@ use lanai_crdt::text::clean_line;
 use lanai_crdt::ticket::fit_name;
 use lanai_node::home::Home;
 use lanai_node::identity::Identity;
+use lanai_node::identity::phrase::Phrase;
 use lanai_node::identity::private::PrivateFileError;
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::store::{Author, Founding, Place, Store, StoreError};
 use serde::Serialize;
 
-use super::{Context, join, lock, status};
+use super::{Context, join, lock, phrase, status};
 use crate::app::App;
 use crate::args::InitArgs;
 use crate::error::{CliError, Exit};
@@ -56,7 +57,9 @@ pub(super) fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliErr
         lock::init(context, &home)?;
     }
     let home = context.home()?;
-    let founded = found(context, &home, args.name.as_deref(), args.community.as_deref())?;
+    let phrase = phrase::offer(context, &args.phrase)?;
+    let names = (args.name.as_deref(), args.community.as_deref());
+    let founded = found(context, &home, names, phrase.as_ref())?;
     if context.ui.is_json() {
         let community = status::CommunityShape::of(&founded.app)?;
         let me = status::MeShape::of(&founded.app)?;
@@ -150,8 +153,8 @@ pub(super) fn identity_of(home: &Home) -> Result<Identity, CliError> {
 pub(super) fn found(
     context: &Context,
     home: &Home,
-    name: Option<&str>,
-    community: Option<&str>,
+    (name, community): (Option<&str>, Option<&str>),
+    phrase: Option<&Phrase>,
 ) -> Result<Founded, CliError> {
     let name = name_of_user(context, name)?;
     let community = match community {
@@ -168,6 +171,7 @@ pub(super) fn found(
         recovery_key: *recovery.device().as_bytes(),
         invite: InvitePolicy::Members,
         quorum: QUORUM,
+        paper: phrase.map(Phrase::identity),
     };
     Store::create(&Place::of_home(home), &author, &founding, (context.clock)(), &mut OsRandom)?;
     let app = App::open_quietly(context)?;
@@ -191,9 +195,12 @@ fn in_groups(text: &str) -> String {
 mod tests {
     use super::super::testing::bench;
     use super::*;
+    use crate::args::PhraseArgs;
 
     fn args(name: Option<&str>, community: Option<&str>) -> InitArgs {
-        InitArgs { name: name.map(Into::into), community: community.map(Into::into), lock: false }
+        let phrase = PhraseArgs::default();
+        let (name, community) = (name.map(Into::into), community.map(Into::into));
+        InitArgs { name, community, lock: false, phrase }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use lanai_node::runtime::{self, JoinEvent, JoinOptions, JoinRunError, Joined};
 use lanai_node::store::NewEntry;
 use serde::Serialize;
 
-use super::{Context, init, node, status};
+use super::{Context, charter, device, init, node, phrase, status};
 use crate::app::App;
 use crate::args::{JoinArgs, NetworkArgs};
 use crate::error::{CliError, Exit};
@@ -115,7 +115,7 @@ pub(super) fn run_with(
     network: &NetworkArgs,
 ) -> Result<Exit, CliError> {
     let home = context.home()?;
-    let (ticket, mut state) = what_to_join(context, &home, args)?;
+    let (ticket, mut state, begins) = what_to_join(context, &home, args)?;
     let network = NetworkArgs {
         dial: args.dial.iter().chain(&network.dial).cloned().collect(),
         ..network.clone()
@@ -128,11 +128,14 @@ pub(super) fn run_with(
     if init::has_community(&home)? {
         let app = App::open_quietly(context)?;
         if app.store().community() == ticket.community() {
-            return already_in(context, &home, app, state, &network);
+            return already_in(context, &home, app, state, (&network, args.accept_charter));
         }
         alone = must_make_room(&app)?;
     }
     let identity = Arc::new(init::identity_of(&home)?);
+    if begins && let Some(phrase) = phrase::offer(context, &args.phrase)? {
+        state.set_paper(&identity, &phrase.identity(), random_bytes())?;
+    }
     state.problem = None;
     state.save(&home.join_state())?;
 
@@ -153,7 +156,7 @@ pub(super) fn run_with(
         Ok(joined) => {
             state.stage = JoinStage::Admitted;
             state.save(&home.join_state())?;
-            finish(context, &home, state, Some(joined), &network)
+            finish(context, &home, state, Some(joined), (&network, args.accept_charter))
         }
         Err(failure) => {
             put_back(&home)?;
@@ -166,12 +169,13 @@ pub(super) fn run_with(
     }
 }
 
-/// The ticket that was typed or used before, and how far joining with it came.
+/// The ticket that was typed or used before, how far joining with it came, and whether it begins
+/// now.
 fn what_to_join(
     context: &mut Context,
     home: &Home,
     args: &JoinArgs,
-) -> Result<(TicketText, JoinState), CliError> {
+) -> Result<(TicketText, JoinState, bool), CliError> {
     let before = JoinState::load(&home.join_state())?;
     let typed = match args.ticket.as_deref() {
         Some("-") => Some(context.ui.read_input(MAX_TICKET_TEXT_CHARS * 4)?),
@@ -179,27 +183,27 @@ fn what_to_join(
         None => None,
     };
     let typed = typed.map(|text| TicketText::decode(&text)).transpose()?;
-    let (ticket, mut state) = match (typed, before) {
+    let (ticket, mut state, begins) = match (typed, before) {
         (None, None) => {
             return Err(CliError::usage("no ticket is given, and no join was begun here").hint(
                 "`lanai join TICKET`, with a ticket that a member made with `lanai invite`",
             ));
         }
-        (None, Some(state)) => (state.ticket()?, state),
-        (Some(ticket), Some(state)) if state.is_for(&ticket) => (ticket, state),
+        (None, Some(state)) => (state.ticket()?, state, false),
+        (Some(ticket), Some(state)) if state.is_for(&ticket) => (ticket, state, false),
         (Some(ticket), before) => {
             if before.is_some() {
                 context.ui.say("the join that was begun with another ticket is given up");
             }
             let name = init::name_of_user(context, args.name.as_deref())?;
             let state = JoinState::new(&ticket, &name, random_bytes(), (context.clock)());
-            (ticket, state)
+            (ticket, state, true)
         }
     };
     if args.name.is_some() {
         state.name = init::name_of_user(context, args.name.as_deref())?;
     }
-    Ok((ticket, state))
+    Ok((ticket, state, begins))
 }
 
 fn typed_addresses(typed: &[String]) -> Result<Vec<Multiaddr>, CliError> {
@@ -450,11 +454,11 @@ fn already_in(
     home: &Home,
     app: App,
     state: JoinState,
-    network: &NetworkArgs,
+    how: (&NetworkArgs, bool),
 ) -> Result<Exit, CliError> {
     drop(app);
     if JoinState::load(&home.join_state())?.is_some() {
-        return finish(context, home, state, None, network);
+        return finish(context, home, state, None, how);
     }
     let app = App::open_quietly(context)?;
     let name = status::community_name(&app)?;
@@ -472,7 +476,7 @@ fn finish(
     home: &Home,
     state: JoinState,
     joined: Option<Joined>,
-    network: &NetworkArgs,
+    (network, accept_charter): (&NetworkArgs, bool),
 ) -> Result<Exit, CliError> {
     forget_aside(home)?;
     let app = App::open_quietly(context)?;
@@ -490,6 +494,11 @@ fn finish(
             Err(error) => return Err(error),
         }
     }
+    if let Some(paper) = state.paper()
+        && app.store().roster()?.standing(&paper.statement.device).is_none()
+    {
+        device::enrol(context, &app, &paper)?;
+    }
     JoinState::remove(&home.join_state())?;
     let name = app.store().community_info()?.view.map(|view| view.name);
     let name = name.or_else(|| state.ticket().ok().map(|ticket| ticket.name().to_owned()));
@@ -501,6 +510,9 @@ fn finish(
             None
         }
     };
+    if node.is_some() {
+        charter::meet(context, &app, accept_charter)?;
+    }
     if context.ui.is_json() {
         return json(context, &app, name, joined, node);
     }
@@ -544,6 +556,7 @@ mod tests {
     use super::super::testing::{Bench, bench};
     use super::super::village::{HOSTILE, House, assert_harmless};
     use super::*;
+    use crate::args::PhraseArgs;
 
     fn ticket() -> String {
         let secret = TicketSecret::from_bytes([1; 32]);
@@ -555,7 +568,14 @@ mod tests {
     }
 
     fn args(ticket: Option<String>) -> JoinArgs {
-        JoinArgs { ticket, name: Some("Bob".into()), dial: Vec::new(), wait: Some(Duration::ZERO) }
+        JoinArgs {
+            ticket,
+            name: Some("Bob".into()),
+            dial: Vec::new(),
+            wait: Some(Duration::ZERO),
+            accept_charter: false,
+            phrase: PhraseArgs::default(),
+        }
     }
 
     /// No multicast from tests.
@@ -588,7 +608,12 @@ mod tests {
         // Others say what stands in the way.
         let error = super::super::init::run(
             &mut pipe.context,
-            &crate::args::InitArgs { name: None, community: None, lock: false },
+            &crate::args::InitArgs {
+                name: None,
+                community: None,
+                lock: false,
+                phrase: PhraseArgs::default(),
+            },
         )
         .unwrap_err();
         assert_eq!(error.code, "join-unfinished");
@@ -627,7 +652,7 @@ mod tests {
     fn a_community_of_one_is_there_again_when_nobody_was_found() {
         let mut pipe = bench(None, false);
         let home = without_mdns(&pipe);
-        init::found(&pipe.context, &home, Some("Ann"), None).unwrap();
+        init::found(&pipe.context, &home, (Some("Ann"), None), None).unwrap();
         let community = App::open_quietly(&pipe.context).unwrap().store().community();
         let error = run(&mut pipe.context, &args(Some(ticket()))).unwrap_err();
         assert_eq!(error.code, "nobody-found");

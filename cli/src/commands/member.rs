@@ -6,7 +6,7 @@ use lanai_node::store::Person as Member;
 use serde::Serialize;
 
 use super::govern::{self, RecoveryKey, Why};
-use super::{Context, profile, who};
+use super::{Context, back, profile, who};
 use crate::app::{App, People, Person};
 use crate::args::MemberCommand;
 use crate::error::{CliError, Exit};
@@ -39,6 +39,10 @@ pub(super) fn run(context: &mut Context, command: &MemberCommand) -> Result<Exit
             let why = Why { reason: reason.as_deref(), recovery: recovery.as_ref() };
             govern::remove(context, member, why, *yes)
         }
+        MemberCommand::Vouch(args) => back::vouch(context, args),
+        MemberCommand::Readmit(args) => back::readmit(context, args),
+        MemberCommand::Restore(args) => back::restore(context, args),
+        MemberCommand::Accept(args) => back::accept(context, args),
         MemberCommand::Log => govern::log(context),
     }
 }
@@ -59,6 +63,9 @@ fn list(context: &mut Context) -> Result<Exit, CliError> {
     context.ui.start_pager();
     let table = table(context, &members, &people);
     context.ui.table(&table)?;
+    for pending in members.iter().filter(|m| m.pending) {
+        context.ui.hint(back::restore_hint(&pending.member));
+    }
     Ok(Exit::Done)
 }
 
@@ -112,7 +119,7 @@ fn change_role(
             "{} was let in too late for the ticket and is not a member yet",
             name.to_plain()
         ))
-        .hint("a new ticket lets them in: `lanai invite`"));
+        .hint(back::restore_hint(&wanted)));
     }
     if role > was {
         let member = (*wanted.as_bytes()).into();

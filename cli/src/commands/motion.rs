@@ -1,6 +1,6 @@
 //! `lanai motion`: what stewards decide together.
 
-use lanai_crdt::id::{EntryId, IdPrefix};
+use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Body, Enact, GrantRole, Motion, Proposal, Subject};
 use lanai_node::random::OsRandom;
 use lanai_node::store::{MotionView, NewEntry};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::govern::{self, Said};
 use super::{Context, status};
-use crate::app::{App, People, Person};
+use crate::app::{App, People, Person, by_id};
 use crate::args::{MotionAct, MotionCommand};
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Table, Text};
@@ -145,19 +145,11 @@ fn written(
 }
 
 fn find(app: &App, typed: &str) -> Result<MotionView, CliError> {
-    let none = || {
-        CliError::not_found(format!("no motion has an id that begins with \"{typed}\""))
-            .hint("`lanai motion list --all` lists them")
-    };
-    let prefix = IdPrefix::parse(typed).map_err(|_| none())?;
-    let mut found: Vec<MotionView> = app.store().motions()?;
-    found.retain(|m| prefix.matches(m.act.entry.as_bytes()));
-    match found.len() {
-        0 => Err(none()),
-        1 => found.pop().ok_or_else(none),
-        n => Err(CliError::not_found(format!("{n} motions have ids that begin with \"{typed}\""))
-            .hint("type more of it")),
-    }
+    let motions = app.store().motions()?;
+    by_id("motion", typed, "`lanai motion list --all` lists them", &motions, |m| {
+        m.act.entry.as_bytes()
+    })
+    .cloned()
 }
 
 fn list(context: &mut Context, all: bool) -> Result<Exit, CliError> {

@@ -262,6 +262,12 @@ fn free_port(hosts: &[IpAddr]) -> Option<u16> {
     })
 }
 
+/// How a node is run in a home.
+pub(super) fn options(home: Home, config: &Config) -> Result<NodeOptions, CliError> {
+    let (listen, dial) = (config.listen_addresses()?, config.dial_addresses()?);
+    Ok(NodeOptions { listen, dial, mdns: config.mdns, home })
+}
+
 /// Runs the node in this process until it is told to stop.
 pub(super) fn run_here(
     context: &mut Context,
@@ -276,12 +282,7 @@ pub(super) fn run_here(
     if config.port == 0 {
         config.port = port_used_before(&home, &config)?;
     }
-    let options = NodeOptions {
-        listen: config.listen_addresses()?,
-        dial: config.dial_addresses()?,
-        mdns: config.mdns,
-        home,
-    };
+    let options = options(home, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

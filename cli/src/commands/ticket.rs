@@ -1,13 +1,12 @@
 //! `lanai ticket`: the tickets of the community.
 
-use lanai_crdt::id::IdPrefix;
 use lanai_crdt::payload::Body;
 use lanai_crdt::roster::{TicketRecord, TicketRefusal};
 use lanai_node::store::NewEntry;
 use serde::Serialize;
 
 use super::Context;
-use crate::app::{App, People, Person};
+use crate::app::{App, People, Person, by_id};
 use crate::args::TicketCommand;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Table, Text};
@@ -127,24 +126,10 @@ fn shape(ticket: &TicketRecord, people: &People, now: u64) -> TicketShape {
 fn close(context: &mut Context, typed: &str) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     let roster = app.store().roster()?;
-    let hint = "`lanai ticket list --all` lists them";
-    let none = || {
-        CliError::not_found(format!("no ticket has an id that begins with \"{typed}\"")).hint(hint)
-    };
-    let prefix = IdPrefix::parse(typed).map_err(|_| none())?;
-    let found: Vec<&TicketRecord> =
-        roster.tickets().filter(|ticket| prefix.matches(ticket.entry.as_bytes())).collect();
-    let ticket = match found.as_slice() {
-        [] => return Err(none()),
-        [one] => *one,
-        several => {
-            let mut message = format!("\"{typed}\" fits several tickets:");
-            for ticket in several.iter().take(12) {
-                message.push_str(&format!("\n{}", ticket.entry.short()));
-            }
-            return Err(CliError::ambiguous(message).hint("type more of the id"));
-        }
-    };
+    let ticket =
+        by_id("ticket", typed, "`lanai ticket list --all` lists them", roster.tickets(), |t| {
+            t.entry.as_bytes()
+        })?;
     let was_closed = ticket.closed.is_some();
     let (id, short) = (ticket.entry.full(), ticket.entry.short());
     if !was_closed {

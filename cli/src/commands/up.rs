@@ -8,7 +8,7 @@ use lanai_node::home::Home;
 use lanai_node::join::JoinState;
 use serde::Serialize;
 
-use super::{Context, inbox, init, invite, join, node, status};
+use super::{Context, charter, inbox, init, invite, join, node, phrase, status, welcome};
 use crate::app::App;
 use crate::args::{Expiry, InboxArgs, JoinArgs, NetworkArgs, UpArgs};
 use crate::error::{CliError, Exit};
@@ -43,7 +43,9 @@ pub(super) fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError
     if init::has_community(&home)? {
         return again(context, &home, args);
     }
-    let founded = init::found(context, &home, args.name.as_deref(), args.community.as_deref())?;
+    let phrase = phrase::offer(context, &args.phrase)?;
+    let names = (args.name.as_deref(), args.community.as_deref());
+    let founded = init::found(context, &home, names, phrase.as_ref())?;
     first(context, &home, args, &founded)
 }
 
@@ -55,7 +57,15 @@ fn go_on_joining(
     let name = state.ticket().map(|ticket| ticket.name().to_owned()).unwrap_or_default();
     let said = Text::from("joining ").with(Style::Heading, name);
     context.ui.say(said.plain(" was begun and is not finished; going on with it"));
-    let join = JoinArgs { ticket: None, name: args.name.clone(), dial: Vec::new(), wait: None };
+    let (name, phrase) = (args.name.clone(), args.phrase.clone());
+    let join = JoinArgs {
+        ticket: None,
+        name,
+        dial: Vec::new(),
+        wait: None,
+        accept_charter: false,
+        phrase,
+    };
     join::run_with(context, &join, &args.network)
 }
 
@@ -174,6 +184,8 @@ fn again(context: &mut Context, home: &Home, args: &UpArgs) -> Result<Exit, CliE
         return Ok(Exit::Done);
     }
     inbox_of(context, &app)?;
+    charter::remind(context, &app)?;
+    welcome::remind(context, &app)?;
     Ok(Exit::Done)
 }
 
@@ -208,6 +220,7 @@ fn inbox_of(context: &mut Context, app: &App) -> Result<(), CliError> {
 mod tests {
     use super::super::village::House;
     use super::*;
+    use crate::args::PhraseArgs;
 
     #[test]
     fn a_bad_option_is_told_before_anything_is_made() {
@@ -217,6 +230,7 @@ mod tests {
             name: None,
             community: None,
             network: NetworkArgs { listen: vec!["nonsense".into()], ..NetworkArgs::default() },
+            phrase: PhraseArgs::default(),
         };
         assert_eq!(run(&mut bench.context, &args).unwrap_err().exit, Exit::Usage);
         assert!(!bench.context.home().unwrap().root().exists());
@@ -232,6 +246,7 @@ mod tests {
             name: Some("Ann".into()),
             community: Some("porch".into()),
             network: NetworkArgs::default(),
+            phrase: PhraseArgs::default(),
         };
         other_names(&mut bench.context, &app, &args).unwrap();
         assert_eq!(bench.err.text(), "");

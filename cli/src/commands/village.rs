@@ -56,6 +56,7 @@ impl House {
             recovery_key: random_bytes(),
             invite: InvitePolicy::Members,
             quorum: (2, 3),
+            paper: None,
         };
         let place = Place::of_home(&home);
         let store = Store::create(&place, &author, &founding, NOW, &mut OsRandom).unwrap();

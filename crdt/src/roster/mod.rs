@@ -109,7 +109,7 @@
 //! a former quorum with old heads can still enact; who holds the recovery key can do anything; and what a removed
 //! member wrote before the removal reached them is struck, honest or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use crate::entry::Class;
@@ -408,7 +408,27 @@ impl Roster {
     /// Who a device is in the roster past with these heads (rule 11). Heads that are not here, or
     /// wait, are ignored.
     pub fn standing_in(&self, heads: &[EntryId], device: &DeviceId) -> Option<Standing> {
-        self.standing_at(&self.view(heads), device)
+        let standing = self.standing_at(&self.view(heads), device);
+        standing.or_else(|| {
+            let heads: Vec<EntryId> =
+                heads.iter().copied().chain(self.restored(heads, device)?).collect();
+            self.standing_at(&self.view(&heads), device)
+        })
+    }
+
+    /// Rule 9: the restorations of a device whose admission is in the past of `heads`. What a newcomer
+    /// wrote before being restored counts as if the restoration had been seen.
+    fn restored(&self, heads: &[EntryId], device: &DeviceId) -> Option<Vec<EntryId>> {
+        let enrolments = self.ledger().device(device)?.enrolments.iter();
+        let restore = |node: Node| {
+            let entry = self.entries.get(node.0 as usize)?;
+            let admission = entry.header.refs().first()?;
+            let held = matches!(entry.body, Body::Restore)
+                && self.now().has(node)
+                && self.covers(heads, admission);
+            held.then_some(entry.id)
+        };
+        Some(enrolments.filter_map(|e| restore(e.node)).collect())
     }
 
     fn standing_at(&self, view: &View<'_>, device: &DeviceId) -> Option<Standing> {
@@ -454,6 +474,12 @@ impl Roster {
     /// The cuts through the logs of a device, in the (depth, id) order of the revocations (rule 10).
     pub fn cuts(&self, device: &DeviceId) -> &[Cut] {
         self.cuts.get(device).map_or(&[], Vec::as_slice)
+    }
+
+    /// The devices whose logs a revocation cuts.
+    pub fn cut_by(&self, revocation: &EntryId) -> BTreeSet<DeviceId> {
+        let cut = self.cuts.iter().filter(|(_, cuts)| cuts.iter().any(|c| c.by == *revocation));
+        cut.map(|(device, _)| *device).collect()
     }
 
     /// All devices whose logs are cut.

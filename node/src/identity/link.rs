@@ -10,10 +10,12 @@
 //! the right machine is for the person to compare: both show the same device mark.
 
 use lanai_crdt::id::{CommunityId, MemberId, base32, from_base32};
-use lanai_crdt::payload::{DEVICE_RECORD_BYTES, SignedDevice};
+use lanai_crdt::payload::{DEVICE_RECORD_BYTES, DeviceStatement, SignedDevice};
 use lanai_crdt::text::clean_line;
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
+
+use super::Identity;
 
 /// What an invitation begins with.
 pub const INVITATION_PREFIX: &str = "lanaidev1";
@@ -121,6 +123,19 @@ impl Invitation {
     }
 }
 
+/// The record by which a device becomes a member's.
+pub fn record(
+    identity: &Identity,
+    community: CommunityId,
+    member: MemberId,
+    nonce: [u8; 16],
+) -> SignedDevice {
+    let device = identity.device_id();
+    let sealing = *identity.sealing.public().as_bytes();
+    let statement = DeviceStatement { community, member, device, sealing, nonce };
+    statement.sign(&identity.device)
+}
+
 /// A new device's signed record as text.
 pub fn request(record: &SignedDevice) -> String {
     wrap(REQUEST_PREFIX, &record.encode())
@@ -185,7 +200,6 @@ fn unwrap(
 #[cfg(test)]
 mod tests {
     use lanai_crdt::entry::DeviceSecret;
-    use lanai_crdt::payload::DeviceStatement;
 
     use super::*;
 

@@ -23,6 +23,7 @@
 pub mod export;
 pub mod link;
 pub mod passphrase;
+pub mod phrase;
 pub mod private;
 
 use std::path::{Path, PathBuf};

@@ -217,6 +217,7 @@ mod tests {
             recovery_key: [7; 32],
             invite: InvitePolicy::Members,
             quorum: (2, 3),
+            paper: None,
         };
         let place = Place::new(dir.join("store.db"), dir.join("store.token"));
         let store =

@@ -9,7 +9,7 @@
 //! 2. What is sent is the admission and its ancestors, the nearest first, to at most
 //!    [`MAX_ENROLMENT_BYTES`]: the other side has been away and lacks the newest.
 //! 3. Ana keeps an entry only if it is authentic and its author's device is a member's, or is enrolled
-//!    by such an admission among the entries ([`vouched`]). So nobody outside can leave anything in
+//!    by such an entry among them ([`vouched`]). So nobody outside can leave anything in
 //!    her store, and she takes nothing that sync would not bring.
 //! 4. Whether that makes Cleo a member is for the roster alone to say. If it does, she is told the id of
 //!    her admission and connects anew; in every other case she is told *unknown*, so that nobody
@@ -122,6 +122,8 @@ pub fn vouched(
             let entry = RosterEntry::open(&verified, &payload).ok()?;
             let enrols = match &entry.body {
                 Body::Admit(admit) => admit.signed_record().ok().map(|r| r.record.device),
+                Body::AddDevice(add) => add.signed_record().ok().map(|r| r.statement.device),
+                Body::Readmit(readmit) => readmit.signed_record().ok().map(|r| r.statement.device),
                 _ => None,
             };
             Some((verified, payload, enrols))

@@ -7,11 +7,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use lanai_crdt::id::{base32, from_base32};
+use lanai_crdt::payload::{JoinRecord, SignedDevice, paper_nonce};
 use lanai_crdt::ticket::{TicketText, TicketTextError, fit_name};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::identity::private::{self, PrivateFileError};
+use crate::identity::{Identity, link};
 
 const VERSION: u32 = 1;
 /// Bytes of a file that is read.
@@ -33,6 +35,9 @@ pub struct JoinState {
     version: u32,
     ticket: String,
     record_nonce: String,
+    /// The record of the device on paper, as a request.
+    #[serde(default)]
+    paper: Option<String>,
     /// How far it came.
     #[zeroize(skip)]
     pub stage: JoinStage,
@@ -84,6 +89,7 @@ impl JoinState {
             version: VERSION,
             ticket: ticket.encode().to_string(),
             record_nonce: base32(&record_nonce),
+            paper: None,
             stage: JoinStage::Asking,
             name: fit_name(name),
             started_ms,
@@ -103,6 +109,37 @@ impl JoinState {
     /// The nonce of the join record.
     pub fn record_nonce(&self) -> [u8; 16] {
         nonce(&self.record_nonce).unwrap_or_default()
+    }
+
+    /// Makes `paper` the newcomer's device on paper; before anybody was asked.
+    ///
+    /// # Errors
+    ///
+    /// None for a state that was made or loaded here.
+    pub fn set_paper(
+        &mut self,
+        own: &Identity,
+        paper: &Identity,
+        nonce: [u8; 16],
+    ) -> Result<(), TicketTextError> {
+        let ticket = self.ticket()?;
+        let record_nonce = paper_nonce(&paper.device_id());
+        let record = JoinRecord {
+            community: ticket.community(),
+            ticket: ticket.ticket(),
+            device: own.device_id(),
+            sealing: *own.sealing.public().as_bytes(),
+            nonce: record_nonce,
+        };
+        let paper = link::record(paper, record.community, record.member(), nonce);
+        self.record_nonce = base32(&record_nonce);
+        self.paper = Some(link::request(&paper));
+        Ok(())
+    }
+
+    /// The record of the device on paper, for which the join record is committed to it.
+    pub fn paper(&self) -> Option<SignedDevice> {
+        link::read_request(self.paper.as_deref()?).ok()
     }
 
     /// Whether this is about the same ticket, so that to join with it is to go on.

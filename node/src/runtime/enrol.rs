@@ -6,6 +6,7 @@ use futures::{AsyncReadExt as _, AsyncWriteExt as _};
 use lanai_crdt::id::DeviceId;
 
 use super::admit::ServeError;
+use super::now_millis;
 use super::state::{RuntimeError, blocking};
 use crate::join::{Answer, Refusal, RosterItem, enrolment_frames};
 use crate::net::{NetHandle, OpenError, PeerId};
@@ -37,6 +38,11 @@ pub(super) enum EnrolError {
     Runtime(#[from] RuntimeError),
 }
 
+/// What the user is told when a member's node holds something that speaks against this device.
+const NOT_KNOWN: &str = "a member's node does not take this device for a member's: it may have been \
+                         removed, or let in by a ticket that was used up; nothing is lost, ask a \
+                         steward";
+
 /// Pushes the enrolment of `own` to `peer`, which then knows it as a member; the connection is to be
 /// made anew.
 pub(super) async fn push(
@@ -45,9 +51,15 @@ pub(super) async fn push(
     net: NetHandle,
     peer: PeerId,
 ) -> Result<(), EnrolError> {
-    tokio::time::timeout(PATIENCE, push_now(store, own, net, peer))
-        .await
-        .map_err(|_| EnrolError::TimedOut)?
+    let told = store.clone();
+    let pushed = tokio::time::timeout(PATIENCE, push_now(store, own, net, peer)).await;
+    let pushed = pushed.map_err(|_| EnrolError::TimedOut)?;
+    if let Err(EnrolError::Refused(Refusal::Unknown)) = pushed {
+        blocking(move || told.notify("not-known", NOT_KNOWN, now_millis()))
+            .await?
+            .map_err(ServeError::from)?;
+    }
+    pushed
 }
 
 async fn push_now(

@@ -33,9 +33,11 @@ mod throttle;
 mod top_up;
 
 pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
-pub use state::{Node, NodeOptions, RuntimeError, run};
+pub use state::{Node, NodeOptions, RuntimeError, run_as};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::identity::Identity;
 
 /// Time between two regular sync sessions with one peer.
 pub const SYNC_EVERY: Duration = Duration::from_secs(20);
@@ -45,6 +47,15 @@ pub const SYNC_COURTESY: Duration = Duration::from_secs(3);
 pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a stop may take.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Runs a node on a home until `stop` is done or the control socket says so.
+///
+/// # Errors
+/// [`RuntimeError`]; everything that was acknowledged is in the store whatever happens.
+pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result<(), RuntimeError> {
+    let identity = Identity::of_home(&options.home)?;
+    run_as(options, identity, stop).await
+}
 
 /// Unix milliseconds by the wall clock; zero on a machine whose clock is before 1970.
 pub fn now_millis() -> u64 {

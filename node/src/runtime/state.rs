@@ -129,13 +129,17 @@ pub struct Node {
     counters: BTreeMap<&'static str, u64>,
 }
 
-/// Runs a node on a home until `stop` is done or the control socket says so.
+/// As [`run`](super::run), with keys that need not be in the home.
 ///
 /// # Errors
-/// [`RuntimeError`]; everything that was acknowledged is in the store whatever happens.
-pub async fn run(options: NodeOptions, stop: impl Future<Output = ()>) -> Result<(), RuntimeError> {
+/// As for [`run`](super::run).
+pub async fn run_as(
+    options: NodeOptions,
+    identity: Identity,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RuntimeError> {
     let _lock = NodeLock::acquire(&options.home.lock())?;
-    let identity = Arc::new(Identity::of_home(&options.home)?);
+    let identity = Arc::new(identity);
     let store = blocking({
         let home = options.home.clone();
         move || Store::open(&Place::of_home(&home))

@@ -214,6 +214,7 @@ impl Me {
             recovery_key: *recovery.device().as_bytes(),
             invite: InvitePolicy::Members,
             quorum: (2, 3),
+            paper: None,
         };
         let now = self.clock(now);
         let store = Store::create(&self.place, &self.author, &founding, now, &mut self.rng)?;

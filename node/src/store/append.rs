@@ -8,15 +8,13 @@
 //! already; most entries name none. A roster entry always names the whole frontier, and where that
 //! has more than four heads, checkpoints that join them are written first.
 
-use std::collections::BTreeMap;
-
 use lanai_crdt::clock::Hlc;
 use lanai_crdt::entry::{Class, DeviceSecret, Header, HeaderTail, Verified, payload_hash};
 use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash};
 use lanai_crdt::limits::{MAX_HEADS, MAX_REFS};
 use lanai_crdt::payload::{
-    self, Body, Checkpoint, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Profile,
+    self, AddDevice, Body, Checkpoint, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Profile,
 };
 use lanai_crdt::roster::{RULES_VERSION, RosterEntry};
 use lanai_crdt::seal::{CryptoRng, EpochKey, NONCE_BYTES, SealingSecret, seal_payload};
@@ -26,6 +24,7 @@ use super::rows::{self, N, meta};
 use super::token::TOKEN_BYTES;
 use super::write::Ctx;
 use super::{Durability, Place, Store, StoreError};
+use crate::identity::{Identity, link};
 
 /// Bytes that sealing adds to an envelope: nonce and tag.
 const SEAL_OVERHEAD_BYTES: usize = envelope::SEAL_OVERHEAD_BYTES;
@@ -88,6 +87,8 @@ pub struct Founding {
     pub invite: InvitePolicy,
     /// Quorum of stewards as a fraction.
     pub quorum: (u8, u8),
+    /// The founder's device on paper.
+    pub paper: Option<Identity>,
 }
 
 /// Everything of an entry that is decided before its payload is sealed.
@@ -437,6 +438,15 @@ impl Ctx<'_> {
         self.grow_roster(vec![entry]);
         self.insert(&verified, Some(&blob), None)?;
 
+        if let Some(paper) = &founding.paper {
+            let founder = self.roster.roster().standing(&author.device.device());
+            let founder = founder.ok_or(StoreError::NotMember)?.member;
+            let mut nonce = [0; 16];
+            rng.fill_bytes(&mut nonce);
+            let record = link::record(paper, self.community, founder, nonce).encode().into();
+            let add = Body::AddDevice(AddDevice { record, vouch: None });
+            self.append_fresh(author, rng, vec![NewEntry::new(add, [])])?;
+        }
         let key = EpochKey::generate(rng);
         self.add_key(&key)?;
         let epoch = Epoch {
@@ -447,8 +457,7 @@ impl Ctx<'_> {
         let epoch = NewEntry::new(Body::Epoch(epoch), []);
         let written = self.append_fresh(author, rng, vec![epoch])?;
         let epoch = *written.first().ok_or(StoreError::Internal("epoch"))?;
-        let sealing = *author.sealing.public().as_bytes();
-        let devices = BTreeMap::from([(author.device.device(), sealing)]);
+        let devices = effective(self.roster.roster());
         let seal = seal_bodies(epoch, &key, &devices, rng)?;
         self.append_fresh(author, rng, seal)?;
 
@@ -492,6 +501,9 @@ fn genesis(
 ) -> Result<(Verified, Vec<u8>), StoreError> {
     let (mut nonce, mut number) = ([0; 16], [0; 8]);
     rng.fill_bytes(&mut nonce);
+    if let Some(paper) = &founding.paper {
+        nonce = payload::paper_nonce(&paper.device_id());
+    }
     rng.fill_bytes(&mut number);
     let record = JoinRecord {
         community: CommunityId::ZERO,

@@ -145,6 +145,18 @@ impl Store {
         })
     }
 
+    /// Has the user told something, once if it is not new.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn notify(&self, kind: &str, detail: &str, now_ms: u64) -> Result<(), StoreError> {
+        if self.notices()?.iter().any(|n| n.kind == kind) {
+            return Ok(());
+        }
+        self.inner.write(Durability::Normal, now_ms, |ctx| ctx.notice(kind, detail))
+    }
+
     /// The user was told.
     ///
     /// # Errors

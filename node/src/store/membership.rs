@@ -15,6 +15,7 @@ use lanai_crdt::roster::{MotionRecord, Roster, Verdict};
 
 use super::fold::load_specials;
 use super::keys::Keyring;
+use super::rows::state;
 use super::{Store, StoreError, StoredEntry};
 
 /// One act about membership.
@@ -34,6 +35,8 @@ pub struct MembershipAct {
     pub verdict: Verdict,
     /// Why, as its author said.
     pub reason: Option<String>,
+    /// Entries of whom it is about that were written without knowing of it, and do not count.
+    pub cut_off: u64,
 }
 
 /// What stewards decide together: how far it has come, and the act that opened it.
@@ -92,7 +95,8 @@ impl Store {
             let reason = by.and_then(|by| reasons.remove(&(entry, by)));
             let Some(verdict) = roster.verdict(&entry).cloned() else { continue };
             let (time_ms, refs) = (header.time.millis(), header.refs().to_vec());
-            acts.push(MembershipAct { entry, time_ms, by, body, refs, verdict, reason });
+            let cut_off = self.cut_off(&entry)?;
+            acts.push(MembershipAct { entry, time_ms, by, body, refs, verdict, reason, cut_off });
         }
         Ok(acts)
     }
@@ -108,6 +112,27 @@ impl Store {
                 _ => None,
             };
             Ok(found.into_iter().filter_map(reason).collect())
+        })
+    }
+
+    /// How many entries of those whom a removal is about were written without knowing of it, and do
+    /// not count.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn cut_off(&self, removal: &EntryId) -> Result<u64, StoreError> {
+        let devices = self.roster()?.cut_by(removal);
+        self.inner.connections.read(|conn| {
+            let mut count = conn.prepare_cached(
+                "SELECT count(*) FROM entries e JOIN logs g ON g.l = e.l
+                 WHERE g.device = ?1 AND e.judged IS NOT NULL AND e.state = ?2",
+            )?;
+            let mut of = |d: &DeviceId| {
+                count.query_row((d.as_bytes(), state::UNCOUNTED), |r| r.get::<_, i64>(0))
+            };
+            let found: i64 = devices.iter().map(&mut of).sum::<Result<i64, _>>()?;
+            Ok(u64::try_from(found).unwrap_or_default())
         })
     }
 

@@ -75,7 +75,7 @@ pub use append::{Author, Founding, NewEntry, NewRef};
 pub use attention::{
     About, AskFacts, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, MyTopic, Need,
     Needs, Newcomer, Outcome, OutcomeDelays, Rank, Stance, Tending, TopicSource, TopicSummary,
-    Watch, WhyDue, mentions, own_handles,
+    Unanswered, Watch, WhyDue, mentions, own_handles,
 };
 pub use backup::Restored;
 pub use check::{CheckReport, Damage, Rebuilt};

@@ -219,6 +219,9 @@ mod rules_9_and_12_ways_back {
         let m = r.member(&id).unwrap();
         assert_eq!((m.pending, m.role, m.admitted_entry), (false, Role::Member, restored));
         assert_eq!(r.standing(&person(30).device).unwrap().enrolled_by, restored);
+        // What was written before counts; what was written without the admission does not.
+        assert_eq!(r.standing_in(&[by_rogue], &person(30).device).unwrap().enrolled_by, restored);
+        assert_eq!(r.standing_in(&[t], &person(30).device), None);
     }
 
     #[test]

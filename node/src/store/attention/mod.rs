@@ -35,6 +35,7 @@ mod marks;
 mod mention;
 mod tends;
 mod topics;
+mod welcome;
 
 pub use asks::{AskFacts, DueOutcome, Need, Needs, Newcomer, Outcome, OutcomeDelays, WhyDue};
 pub use inbox::{ForMe, Hidden, Inbox, InboxPost, InboxThread, Rank};
@@ -42,6 +43,7 @@ pub use marks::{Stance, Watch};
 pub use mention::{mentions, own_handles};
 pub use tends::Tending;
 pub use topics::{About, MyTopic, TopicSource, TopicSummary};
+pub use welcome::Unanswered;
 
 pub(super) use asks::{ask_facts, workers_of};
 pub(super) use marks::stance_of;

@@ -100,6 +100,7 @@ impl Node {
             recovery_key: rng.array(),
             invite: InvitePolicy::Members,
             quorum: (2, 3),
+            paper: None,
         };
         let store = Store::create(&place, &author, &founding, NOW, &mut rng).unwrap();
         Node { dir, place, author, rng, now: NOW, store }

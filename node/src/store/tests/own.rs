@@ -27,6 +27,7 @@ fn a_founded_store_has_a_community_a_steward_and_a_key() {
             recovery_key: [1; 32],
             invite: InvitePolicy::Members,
             quorum: (1, 2),
+            paper: None,
         },
         NOW,
         &mut a.rng,
