@@ -36,6 +36,9 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
         return Err(StoreError::Busy);
     }
     conn.execute_batch("PRAGMA main.locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")?;
+    // SQLite makes no file here: a store is opened to be found.
+    File::create(&sealed).map_err(io)?;
+    restrict(&sealed)?;
     let path = sealed.to_str().ok_or(StoreError::Internal("a path that is no text"))?;
     conn.execute("ATTACH DATABASE ?1 AS sealed KEY ?2", (path, connection::raw_key(key).as_str()))?;
     conn.query_row("SELECT sqlcipher_export('sealed')", [], |_| Ok(()))?;
@@ -44,7 +47,6 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
         conn.execute_batch(&format!("PRAGMA sealed.{pragma} = {value}"))?;
     }
     conn.execute_batch("DETACH DATABASE sealed")?;
-    restrict(&sealed)?;
     File::open(&sealed).and_then(|file| file.sync_all()).map_err(io)?;
     let plain = OpenOptions::new().write(true).open(db).map_err(io)?;
     rename(&sealed, db).map_err(io)?;
