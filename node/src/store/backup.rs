@@ -19,18 +19,13 @@ use crate::identity::StoreKey;
 /// Pages copied between two looks at whether somebody else wants the store.
 const PAGES_PER_STEP: i32 = 512;
 
-/// Copies the database at `path`, which `from` has open, into a new file: a sealed one sealed.
-pub(super) fn copy(
-    from: &Connection,
-    path: &Path,
-    to: &Path,
-    key: Option<&StoreKey>,
-) -> Result<(), StoreError> {
+/// Copies a database into a new file: one that is sealed with `key` sealed with it again.
+pub(super) fn copy(from: &Connection, to: &Path, key: Option<&StoreKey>) -> Result<(), StoreError> {
     let io = |source| StoreError::Io { path: to.to_path_buf(), source };
     if to.exists() {
         std::fs::remove_file(to).map_err(io)?;
     }
-    let key = key.filter(|_| connection::is_sealed(path));
+    let key = key.filter(|_| connection::seals(from));
     let mut out = connection::open(to, key, OpenFlags::default())?;
     super::restrict(to)?;
     Backup::new(from, &mut out)?.run_to_completion(
@@ -82,7 +77,7 @@ impl Store {
         let part = PathBuf::from(part);
         let Place { db, key, .. } = &self.inner.place;
         let from = connection::open_writer(db, key.as_ref(), false)?;
-        copy(&from, db, &part, key.as_ref())?;
+        copy(&from, &part, key.as_ref())?;
         let out = connection::open(&part, key.as_ref(), OpenFlags::default())?;
         rows::unset_meta(&out, meta::TOKEN)?;
         rows::unset_meta(&out, meta::OWN_LOG)?;
@@ -124,7 +119,7 @@ impl Store {
         let key = place.key.as_ref();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let source = connection::open(from, key, flags)?;
-        copy(&source, from, &ready, key)?;
+        copy(&source, &ready, key)?;
         drop(source);
         let ready_place = Place { db: ready.clone(), ..place.clone() };
         let checked = prepare_restored(&ready_place, device, now_ms);

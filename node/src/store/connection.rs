@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use zeroize::Zeroizing;
 
 use super::{Place, StoreError};
@@ -119,33 +119,52 @@ pub(super) fn open_writer(
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let conn = open(path, key, flags)?;
-    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    // A file that is not a database is noticed here, before anything is changed in it.
-    let _: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     tune(&conn)?;
     Ok(conn)
 }
 
-/// Opens a store that may be sealed.
+/// Opens a store that may be sealed, and sees whether it can be read.
+///
+/// Which it is must be found out by SQLite: to open the file in any other way, and to close it again,
+/// would take away the locks of every other connection that this process has to it.
 pub(super) fn open(
     path: &Path,
     key: Option<&StoreKey>,
     flags: OpenFlags,
 ) -> Result<Connection, StoreError> {
-    let start = start_of(path);
-    let conn = Connection::open_with_flags(path, flags)?;
-    let sealed = match start {
-        Start::Plain => false,
-        Start::Sealed if !CAN_SEAL => return Err(StoreError::CannotUnseal(path.to_path_buf())),
-        Start::Sealed if key.is_none() => return Err(StoreError::Sealed(path.to_path_buf())),
-        Start::Sealed | Start::New => CAN_SEAL,
-    };
-    if let Some(key) = key.filter(|_| sealed) {
+    if let Some(key) = key.filter(|_| CAN_SEAL) {
+        let conn = Connection::open_with_flags(path, flags)?;
         conn.pragma_update(None, "key", raw_key(key).as_str())?;
+        if is_readable(&conn)? {
+            return Ok(conn);
+        }
     }
-    Ok(conn)
+    let conn = Connection::open_with_flags(path, flags)?;
+    if is_readable(&conn)? {
+        return Ok(conn);
+    }
+    drop(conn);
+    Err(match is_sealed(path) {
+        true if !CAN_SEAL => StoreError::CannotUnseal(path.to_path_buf()),
+        true if key.is_none() => StoreError::Sealed(path.to_path_buf()),
+        _ => StoreError::Damaged("not a database".into()),
+    })
+}
+
+fn is_readable(conn: &Connection) -> Result<bool, StoreError> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    match conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(false),
+        read => Ok(read.map(|()| true)?),
+    }
+}
+
+/// Whether what the connection reads and writes is sealed.
+pub(super) fn seals(conn: &Connection) -> bool {
+    let status = conn.query_row("PRAGMA cipher_status", [], |r| r.get::<_, String>(0));
+    CAN_SEAL && status.is_ok_and(|status| status == "1")
 }
 
 /// A key as SQLCipher takes it when nothing is to be derived from it.
@@ -161,33 +180,19 @@ fn open_reader(place: &Place) -> Result<Connection, StoreError> {
     // Readers of a WAL store write to its shared index, so the file is not opened read-only.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open(path, place.key.as_ref(), flags)?;
-    conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     tune(&conn)?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
 }
 
-/// What a file's first bytes say.
-enum Start {
-    New,
-    Plain,
-    /// Random bytes: SQLCipher's salt.
-    Sealed,
-}
-
-fn start_of(path: &Path) -> Start {
-    let mut start = [0; PLAIN_MAGIC.len()];
-    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)) {
-        Err(_) => Start::New,
-        Ok(()) if start == *PLAIN_MAGIC => Start::Plain,
-        Ok(()) => Start::Sealed,
-    }
-}
-
-/// Whether the store at `path` is sealed.
+/// Whether the store at `path` is sealed: its file begins with random bytes then, which are not those
+/// of a plain one with a few that are damaged. Not to be asked while this process has it open ([`open`] says why).
 pub fn is_sealed(path: &Path) -> bool {
-    matches!(start_of(path), Start::Sealed)
+    let mut start = [0; PLAIN_MAGIC.len()];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let plain = start.iter().zip(PLAIN_MAGIC).filter(|(found, plain)| found == plain).count();
+    read.is_ok() && plain < PLAIN_MAGIC.len() / 2
 }
 
 fn tune(conn: &Connection) -> Result<(), StoreError> {

@@ -300,7 +300,7 @@ pub(super) fn migrate(
         let mut name = place.db.as_os_str().to_owned();
         name.push(format!(".v{version}"));
         let backup = PathBuf::from(name);
-        super::backup::copy(conn, &place.db, &backup, place.key.as_ref())?;
+        super::backup::copy(conn, &backup, place.key.as_ref())?;
         done.backup = Some(backup);
     }
     for step in steps.iter().skip(usize::try_from(version).unwrap_or(0)) {

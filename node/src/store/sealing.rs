@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, rename};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CAN_SEAL, Place, StoreError, backup, connection, is_sealed, restrict, token};
+use super::{CAN_SEAL, Place, StoreError, backup, connection, restrict, token};
 use crate::identity::private;
 
 /// Seals the store at `place` with its key, and destroys the plain file. Says whether there was
@@ -19,7 +19,7 @@ use crate::identity::private;
 /// the file system say; the store is as it was then.
 pub fn seal(place: &Place) -> Result<bool, StoreError> {
     let db = &place.db;
-    let Some(key) = place.key.as_ref().filter(|_| CAN_SEAL && db.exists() && !is_sealed(db)) else {
+    let Some(key) = place.key.as_ref().filter(|_| CAN_SEAL && db.exists()) else {
         return Ok(false);
     };
     let io = |source| StoreError::Io { path: db.clone(), source };
@@ -28,7 +28,10 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
     sealed.push(".sealing");
     let sealed = PathBuf::from(sealed);
     backup::remove_files(&sealed);
-    let conn = connection::open_writer(db, None, false)?;
+    let conn = connection::open_writer(db, Some(key), false)?;
+    if connection::seals(&conn) {
+        return Ok(false);
+    }
     // Nobody else may have it open, or what they write after this would be lost with the plain file.
     conn.busy_timeout(Duration::ZERO)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |r| r.get(0))?;
@@ -36,6 +39,9 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
         return Err(StoreError::Busy);
     }
     conn.execute_batch("PRAGMA main.locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;")?;
+    // SQLite makes no file here: a store is opened to be found.
+    File::create(&sealed).map_err(io)?;
+    restrict(&sealed)?;
     let path = sealed.to_str().ok_or(StoreError::Internal("a path that is no text"))?;
     conn.execute("ATTACH DATABASE ?1 AS sealed KEY ?2", (path, connection::raw_key(key).as_str()))?;
     conn.query_row("SELECT sqlcipher_export('sealed')", [], |_| Ok(()))?;
@@ -44,7 +50,6 @@ pub fn seal(place: &Place) -> Result<bool, StoreError> {
         conn.execute_batch(&format!("PRAGMA sealed.{pragma} = {value}"))?;
     }
     conn.execute_batch("DETACH DATABASE sealed")?;
-    restrict(&sealed)?;
     File::open(&sealed).and_then(|file| file.sync_all()).map_err(io)?;
     let plain = OpenOptions::new().write(true).open(db).map_err(io)?;
     rename(&sealed, db).map_err(io)?;
