@@ -92,7 +92,13 @@ fn show(context: &mut Context, app: &App, view: &CommunityView) -> Result<(), Cl
     let heading = Text::from("What ").with(Style::Heading, &view.name).plain(" agrees to, set by ");
     context.ui.line(heading.then(by))?;
     let text = view.charter.as_deref().unwrap_or_default();
-    context.ui.indented(text.trim_end(), &Indent::spaces(2))
+    for line in text.trim_end().lines() {
+        match line.trim() {
+            "" => context.ui.blank()?,
+            line => context.ui.indented(line, &Indent::spaces(2))?,
+        }
+    }
+    Ok(())
 }
 
 fn edit(context: &mut Context, app: &App, messages: &[String]) -> Result<(), CliError> {

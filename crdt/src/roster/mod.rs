@@ -62,7 +62,7 @@
 //!    member has a role, which is the greatest one. So removal wins against an admission at the
 //!    same time. An admission that was struck leaves its newcomer *pending*: a steward's `restore`
 //!    brings the newcomer in, with role and device of the admission, and takes no use of the ticket
-//!    (`standing::Ledger`).
+//!    (`standing::Ledger`). What the newcomer wrote before counts too ([`Roster::standing_in`]).
 //! 10. **Cuts.** A kept revocation names heads of the subject's logs. They are widened by the
 //!     `seen` of supported checkpoints of leads and stewards, other than the subject, that do not
 //!     descend from it, and by supported `accept` entries of stewards that name it. Entries of

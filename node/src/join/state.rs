@@ -36,7 +36,7 @@ pub struct JoinState {
     ticket: String,
     record_nonce: String,
     /// The record of the device on paper, as a request.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     paper: Option<String>,
     /// How far it came.
     #[zeroize(skip)]
