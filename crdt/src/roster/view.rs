@@ -20,7 +20,7 @@ const HASH_CONTEXT: &str = "lanai v1 roster state";
 impl Roster {
     pub(super) fn fill_records(&mut self) {
         self.members = self.make_members();
-        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
+        self.index_members();
         let tickets = self.ledger().tickets.by_node.iter();
         self.tickets = tickets.filter_map(|(n, t)| self.make_ticket(*n, t)).collect();
         let epochs = self.ledger().epochs.by_node.keys();
@@ -32,12 +32,11 @@ impl Roster {
     /// the members, tickets and epochs that they are about, and the short lists anew. With the
     /// same result as [`Roster::fill_records`].
     pub(super) fn refresh_records(&mut self, counted: &[Node]) {
-        self.members.truncate(self.members.iter().take_while(|m| !m.pending).count());
+        let changed: BTreeSet<MemberNo> =
+            counted.iter().filter_map(|n| self.concerned(*n)).collect();
+        self.refresh_members(&changed);
+        changed.into_iter().for_each(|member| self.refresh_tickets_of(member));
         for node in counted {
-            if let Some(member) = self.concerned(*node) {
-                self.refresh_member(member);
-                self.refresh_tickets_of(member);
-            }
             let first = self.entries.get(node.0 as usize).and_then(|e| e.header.refs().first());
             let first = first.and_then(|id| self.graph.node(id));
             match self.body(*node) {
@@ -50,14 +49,6 @@ impl Roster {
                 _ => {}
             }
         }
-        let mut members = std::mem::take(&mut self.members);
-        self.by_id.retain(|id, at| members.get(*at).is_some_and(|m| m.id == *id));
-        let effective = members.len();
-        self.add_pending(&mut members);
-        for (at, member) in members.iter().enumerate().skip(effective) {
-            self.by_id.insert(member.id, at);
-        }
-        self.members = members;
         self.fill_short_lists();
     }
 
@@ -86,31 +77,34 @@ impl Roster {
         }
     }
 
-    /// Takes a member's record out and puts the present one in its place.
-    fn refresh_member(&mut self, no: MemberNo) {
-        let id = self.name(no);
-        if let Some(at) = self.by_id.remove(&id)
-            && self.members.get(at).is_some_and(|m| m.id == id)
-        {
-            self.members.remove(at);
-            self.by_id.values_mut().filter(|p| **p > at).for_each(|p| *p -= 1);
-        }
-        let ledger = self.ledger();
-        if let Some(rank) = ledger.rank(&self.now(), no) {
-            let at = self.members.partition_point(|m| {
+    /// Takes the records of members out and puts the present ones in their places.
+    fn refresh_members(&mut self, changed: &BTreeSet<MemberNo>) {
+        let mut members = std::mem::take(&mut self.members);
+        // All of them at once: a list in which some have their old places has no order to search by.
+        let changed_ids: BTreeSet<MemberId> = changed.iter().map(|no| self.name(*no)).collect();
+        members.retain(|m| !m.pending && !changed_ids.contains(&m.id));
+        let (ledger, now) = (self.ledger(), self.now());
+        for no in changed {
+            let Some(rank) = ledger.rank(&now, *no) else { continue };
+            let at = members.partition_point(|m| {
                 let other = ledger.member_no(&m.id);
-                let other = other.and_then(|other| ledger.rank(&self.now(), other));
+                let other = other.and_then(|other| ledger.rank(&now, other));
                 other.is_some_and(|other| ledger.ranks.compare(other, rank).is_lt())
             });
-            if let Some(record) = self.make_member(no, Rank(0)) {
-                self.by_id.values_mut().filter(|p| **p >= at).for_each(|p| *p += 1);
-                self.by_id.insert(id, at);
-                self.members.insert(at, record);
+            if let Some(record) = self.make_member(*no, Rank(0)) {
+                members.insert(at, record);
             }
         }
-        for (place, member) in (0u32..).zip(&mut self.members) {
+        for (place, member) in (0u32..).zip(&mut members) {
             member.rank = Rank(place);
         }
+        self.add_pending(&mut members);
+        self.members = members;
+        self.index_members();
+    }
+
+    fn index_members(&mut self) {
+        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
     }
 
     fn refresh_tickets_of(&mut self, member: MemberNo) {

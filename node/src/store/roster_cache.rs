@@ -65,9 +65,13 @@ impl RosterState {
 
     /// This state with more entries. Those that come behind all others are judged alone.
     pub(super) fn with(&self, more: impl IntoIterator<Item = RosterEntry>) -> RosterState {
-        let mut entries = self.entries.clone();
-        entries.extend(more);
-        RosterState::of(self.roster.community(), entries, self.version, self.marked.clone())
+        let mut state = self.clone();
+        let before = state.entries.len();
+        state.entries.extend(more);
+        state.roster.grow(state.entries.get(before..).unwrap_or_default());
+        // Of those before too: what waited may be whole now.
+        state.enrolled = enrolled(&state.roster, &state.entries);
+        state
     }
 
     /// This state without some entries, folded anew.
@@ -83,7 +87,7 @@ impl RosterState {
         marked: HashSet<EntryId>,
     ) -> RosterState {
         let roster = Roster::fold(community, &entries);
-        let enrolled = entries.iter().flat_map(|e| enrolled_by(&roster, e)).collect();
+        let enrolled = enrolled(&roster, &entries);
         RosterState { version, entries, roster, enrolled, marked }
     }
 
@@ -95,6 +99,10 @@ impl RosterState {
         self.marked.extend(&new);
         new
     }
+}
+
+fn enrolled(roster: &Roster, entries: &[RosterEntry]) -> HashSet<DeviceId> {
+    entries.iter().flat_map(|e| enrolled_by(roster, e)).collect()
 }
 
 /// The devices that an entry enrols, if it is valid in its own past or leaves a pending newcomer.
