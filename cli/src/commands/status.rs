@@ -391,11 +391,7 @@ fn lagging(context: &mut Context, stats: &Stats) -> Result<(), CliError> {
 }
 
 /// What leads are told: who signed two entries for one place, when, and both.
-fn tell_forks(
-    context: &mut Context,
-    people: &People,
-    forks: &[Fork],
-) -> Result<(), CliError> {
+fn tell_forks(context: &mut Context, people: &People, forks: &[Fork]) -> Result<(), CliError> {
     for fork in forks.iter().take(MAX_NAMED) {
         let who = match &fork.member {
             Some(member) => people.shown(member),

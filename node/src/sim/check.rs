@@ -66,7 +66,10 @@ impl Sim<'_> {
         // What one can open, all can. The key of an epoch whose seals nobody got is gone with a home that
         // was put back to an old copy, or there never was one; nothing that counts is sealed under it.
         let lost = locked.values().next().cloned().unwrap_or_default();
-        assert!(locked.values().all(|l| *l == lost), "some cannot open what others can: {locked:?}");
+        assert!(
+            locked.values().all(|l| *l == lost),
+            "some cannot open what others can: {locked:?}"
+        );
         self.report.lost_epochs = lost.len() as u64;
         let first = hashes.values().next().copied().unwrap_or_default();
         let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();

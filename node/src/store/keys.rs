@@ -75,8 +75,7 @@ pub(super) fn choose_epoch<'r>(roster: &'r Roster, keys: &Keyring) -> Option<&'r
 /// is passed over: its seal may be on its way, or lost with the disk of whoever made it, or there never
 /// was a good one; nobody who lacks it stops writing for that.
 fn heads<'r>(roster: &'r Roster, keys: &Keyring) -> impl Iterator<Item = &'r EpochRecord> {
-    let held: Vec<&EpochRecord> =
-        roster.epochs().filter(|e| keys.exact(&e.id).is_some()).collect();
+    let held: Vec<&EpochRecord> = roster.epochs().filter(|e| keys.exact(&e.id).is_some()).collect();
     let followed: BTreeSet<EpochId> = held.iter().flat_map(|e| e.parents.iter().copied()).collect();
     held.into_iter().filter(move |e| !followed.contains(&e.id))
 }
