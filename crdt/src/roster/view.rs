@@ -20,7 +20,7 @@ const HASH_CONTEXT: &str = "lanai v1 roster state";
 impl Roster {
     pub(super) fn fill_records(&mut self) {
         self.members = self.make_members();
-        self.index_members();
+        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
         let tickets = self.ledger().tickets.by_node.iter();
         self.tickets = tickets.filter_map(|(n, t)| self.make_ticket(*n, t)).collect();
         let epochs = self.ledger().epochs.by_node.keys();
@@ -77,12 +77,22 @@ impl Roster {
         }
     }
 
-    /// Takes the records of members out and puts the present ones in their places.
+    /// Takes the records of members out and puts the present ones in their places. What stands before
+    /// the first of them is not touched.
     fn refresh_members(&mut self, changed: &BTreeSet<MemberNo>) {
         let mut members = std::mem::take(&mut self.members);
+        let effective = members.partition_point(|m| !m.pending);
+        for pending in members.drain(effective..) {
+            self.by_id.remove(&pending.id);
+        }
         // All of them at once: a list in which some have their old places has no order to search by.
-        let changed_ids: BTreeSet<MemberId> = changed.iter().map(|no| self.name(*no)).collect();
-        members.retain(|m| !m.pending && !changed_ids.contains(&m.id));
+        let ids = changed.iter().map(|no| self.name(*no)).collect::<Vec<_>>();
+        let mut old: Vec<usize> = ids.iter().filter_map(|id| self.by_id.remove(id)).collect();
+        old.sort_unstable();
+        for at in old.iter().rev() {
+            members.remove(*at);
+        }
+        let mut first = old.first().copied().unwrap_or(members.len());
         let (ledger, now) = (self.ledger(), self.now());
         for no in changed {
             let Some(rank) = ledger.rank(&now, *no) else { continue };
@@ -93,18 +103,15 @@ impl Roster {
             });
             if let Some(record) = self.make_member(*no, Rank(0)) {
                 members.insert(at, record);
+                first = first.min(at);
             }
         }
-        for (place, member) in (0u32..).zip(&mut members) {
+        for (place, member) in (0u32..).zip(&mut members).skip(first) {
             member.rank = Rank(place);
         }
         self.add_pending(&mut members);
+        self.by_id.extend(members.iter().enumerate().skip(first).map(|(at, m)| (m.id, at)));
         self.members = members;
-        self.index_members();
-    }
-
-    fn index_members(&mut self) {
-        self.by_id = self.members.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
     }
 
     fn refresh_tickets_of(&mut self, member: MemberNo) {
