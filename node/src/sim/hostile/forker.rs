@@ -20,7 +20,7 @@ impl Hostile for Forker {
         let Some(thread) = some_thread(me) else { return };
         forgery.refs = vec![thread];
         self.forks += 1;
-        let others = (1 << me.nodes) - 1 & !(1_u64 << me.at);
+        let others = !(u64::MAX << me.nodes) & !(1 << me.at);
         let half = loop {
             let some = me.rng.next() & others;
             if some.count_ones() == others.count_ones() / 2 {
