@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lanai_crdt::id::{DeviceId, MemberId};
+use lanai_crdt::id::{DeviceId, EntryId, MemberId};
+use lanai_crdt::payload::Role;
 use lanai_node::control::{AbsentPeer, NodeStatus};
 use lanai_node::join::JoinState;
-use lanai_node::store::{Stats, ThreadFilter, Watch};
+use lanai_node::store::{Fork, Stats, ThreadFilter, Watch};
 use serde::Serialize;
 
 use super::{Context, node};
@@ -58,6 +59,37 @@ struct StatusShape {
     alone: Vec<Reason>,
     joining: Option<Joining>,
     notices: Vec<NoticeShape>,
+    forks: Vec<ForkShape>,
+}
+
+/// Two entries in one place of a log.
+#[derive(Serialize)]
+struct ForkShape {
+    device: String,
+    member: Option<String>,
+    place: u64,
+    branches: Vec<BranchShape>,
+}
+
+#[derive(Serialize)]
+struct BranchShape {
+    entry: String,
+    written: Option<String>,
+}
+
+impl ForkShape {
+    fn of(fork: &Fork) -> Self {
+        let branch = |(id, ms): &(EntryId, u64)| BranchShape {
+            entry: id.full(),
+            written: time::rfc3339(time::seconds(*ms)),
+        };
+        Self {
+            device: fork.log.device.full(),
+            member: fork.member.map(|member| member.full()),
+            place: fork.seq,
+            branches: fork.branches.iter().map(branch).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -179,6 +211,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
     let stats = app.store().stats()?;
     let hash = app.store().state_hash()?;
     let notices = app.store().notices()?;
+    let forks = app.store().forks()?;
     let shape = StatusShape {
         state_hash: lanai_crdt::id::base32(&hash),
         members: app.store().roster()?.members().filter(|member| !member.pending).count(),
@@ -215,12 +248,17 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
                 at: time::rfc3339(time::seconds(notice.at_ms)),
             })
             .collect(),
+        forks: forks.iter().map(ForkShape::of).collect(),
     };
     if context.ui.is_json() {
         context.ui.json("status", &shape)?;
         return Ok(Exit::Done);
     }
     text(context, &app, &people, &shape, &stats)?;
+    let own = app.store().roster()?.standing(&app.store().own_device());
+    if own.is_some_and(|own| own.role >= Role::Lead) {
+        tell_forks(context, &people, &forks)?;
+    }
     if let Some(last) = notices.last() {
         app.store().notices_shown(last.number)?;
     }
@@ -348,6 +386,30 @@ fn lagging(context: &mut Context, stats: &Stats) -> Result<(), CliError> {
     for (n, what) in lines.into_iter().filter(|(n, _)| *n > 0) {
         let entries = count(n, "entry", "entries");
         fact(context, "", Text::styled(Style::Warn, format!("{entries} {what}")))?;
+    }
+    Ok(())
+}
+
+/// What leads are told: who signed two entries for one place, when, and both.
+fn tell_forks(context: &mut Context, people: &People, forks: &[Fork]) -> Result<(), CliError> {
+    for fork in forks.iter().take(MAX_NAMED) {
+        let who = match &fork.member {
+            Some(member) => people.shown(member),
+            None => Text::from(fork.log.device.short()),
+        };
+        let mut line = who.plain(" wrote two entries in one place: ");
+        for (at, (id, ms)) in fork.branches.iter().enumerate() {
+            let when = time::rfc3339(time::seconds(*ms)).unwrap_or_default();
+            line.push(Style::Plain, if at > 0 { " and " } else { "" });
+            line.push(Style::Plain, format!("{} ({when})", id.short()));
+        }
+        context.ui.warn(line);
+    }
+    if !forks.is_empty() {
+        context.ui.hint(
+            "`lanai read ID` shows each. A home that was put back to an old copy does this once and \
+             goes on by itself; whoever tells two people two things does it again",
+        );
     }
     Ok(())
 }

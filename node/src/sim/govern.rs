@@ -119,7 +119,8 @@ impl Sim<'_> {
     fn readmit(&mut self, who: usize, name: &str) -> Option<Done> {
         let back = self.scenario.node(name)?;
         let member = self.nodes[back].me.member?;
-        if !self.nodes[back].up || !self.reach(who, back) {
+        // Nobody opens the own door from outside.
+        if back == who || !self.nodes[back].up || !self.reach(who, back) {
             return None;
         }
         let store = self.nodes[who].me.store();

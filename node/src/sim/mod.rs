@@ -98,8 +98,8 @@ pub struct Report {
     pub rounds: u32,
     /// Honest members at the end.
     pub members: u64,
-    /// Of those, who could not be given a key, because nobody has one to write with.
-    pub locked_out: u64,
+    /// Epochs that none of them can open.
+    pub lost_epochs: u64,
     /// Entries that each of them holds.
     pub entries: u64,
     /// Posts that each of them shows.

@@ -62,8 +62,6 @@ pub struct Me {
     homes: u32,
     /// It was removed and taken back, or pending and let in.
     pub(super) away: bool,
-    /// When it last looked who lacks the key to write with, it had none itself.
-    pub(super) keyless: bool,
 }
 
 /// A node and what befalls it.
@@ -129,7 +127,6 @@ impl Node {
                 member: None,
                 homes: 0,
                 away: false,
-                keyless: false,
             },
             hostile: plug_in,
             side: 0,
@@ -295,19 +292,14 @@ impl Me {
         Ok(Some(written))
     }
 
+    /// Gives the key to whoever lacks it, if it has one itself.
     pub(super) fn top_up(&mut self, now: u64) -> Result<Vec<EntryId>, StoreError> {
         let now = self.clock(now);
         let store = self.store.as_ref().expect("who acts has a store");
         match store.top_up(&self.author, now, &mut self.rng) {
             // Somebody else has it, or it comes later.
-            Err(StoreError::NoEpochKey) => {
-                self.keyless = true;
-                Ok(Vec::new())
-            }
-            other => {
-                self.keyless = false;
-                other
-            }
+            Err(StoreError::NoEpochKey) => Ok(Vec::new()),
+            other => other,
         }
     }
 

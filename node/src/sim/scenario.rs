@@ -418,7 +418,7 @@ pub struct Expect {
     pub reads: BTreeMap<String, String>,
     /// Entries with these names are held and do not count.
     pub aside: Vec<String>,
-    /// Nodes that everybody can see to have forked a log: two entries with one number.
+    /// Exactly these nodes' logs are seen to be forked: two entries with one number, which both count.
     pub forked: Vec<String>,
     /// How many threads there are.
     pub threads: Option<u64>,

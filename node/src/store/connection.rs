@@ -186,13 +186,19 @@ fn open_reader(place: &Place) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Bytes of a page of SQLCipher 4, of which a sealed file is made.
+const SEALED_PAGE_BYTES: u64 = 4096;
+
 /// Whether the store at `path` is sealed: its file begins with random bytes then, which are not those
 /// of a plain one with a few that are damaged. Not to be asked while this process has it open ([`open`] says why).
 pub fn is_sealed(path: &Path) -> bool {
     let mut start = [0; PLAIN_MAGIC.len()];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    let read = std::fs::File::open(path).and_then(|mut file| {
+        file.read_exact(&mut start)?;
+        Ok(file.metadata()?.len())
+    });
     let plain = start.iter().zip(PLAIN_MAGIC).filter(|(found, plain)| found == plain).count();
-    read.is_ok() && plain < PLAIN_MAGIC.len() / 2
+    read.is_ok_and(|bytes| bytes % SEALED_PAGE_BYTES == 0) && plain < PLAIN_MAGIC.len() / 2
 }
 
 fn tune(conn: &Connection) -> Result<(), StoreError> {

@@ -62,22 +62,22 @@ impl Keyring {
 
 /// The epoch to write under: the usable head with most recipients, then the smallest id.
 ///
-/// Usable: its key is held, and its recipients, its author and who sealed it are effective devices.
-/// A head: no other counted epoch follows it.
+/// Usable: its recipients, its author and who sealed it are effective devices.
 pub(super) fn choose_epoch<'r>(roster: &'r Roster, keys: &Keyring) -> Option<&'r EpochRecord> {
     let effective = |device: &DeviceId| roster.standing(device).is_some();
-    heads(roster)
-        .filter(|e| keys.exact(&e.id).is_some())
+    heads(roster, keys)
         .filter(|e| effective(&e.author) && e.sealed_to.keys().all(effective))
         .filter(|e| e.sealed_to.values().flatten().all(|s| effective(&s.by)))
         .min_by_key(|e| (std::cmp::Reverse(e.sealed_to.len()), e.id, e.entry))
 }
 
-/// Epochs that no other counted epoch follows.
-fn heads(roster: &Roster) -> impl Iterator<Item = &EpochRecord> {
-    let followed: BTreeSet<EpochId> =
-        roster.epochs().flat_map(|e| e.parents.iter().copied()).collect();
-    roster.epochs().filter(move |e| !followed.contains(&e.id))
+/// Epochs whose keys are held and that no other such epoch follows. One that cannot be opened here
+/// is passed over: its seal may be on its way, or lost with the disk of whoever made it, or there never
+/// was a good one; nobody who lacks it stops writing for that.
+fn heads<'r>(roster: &'r Roster, keys: &Keyring) -> impl Iterator<Item = &'r EpochRecord> {
+    let held: Vec<&EpochRecord> = roster.epochs().filter(|e| keys.exact(&e.id).is_some()).collect();
+    let followed: BTreeSet<EpochId> = held.iter().flat_map(|e| e.parents.iter().copied()).collect();
+    held.into_iter().filter(move |e| !followed.contains(&e.id))
 }
 
 /// Epochs whose makers were removed meanwhile, whose keys are held here and that nothing that counts
@@ -101,7 +101,7 @@ pub(super) fn new_epoch(
 ) -> Result<(Epoch, Vec<EntryId>), StoreError> {
     let orphans = orphans(roster, keys);
     let mut parents: Vec<(&EpochRecord, &EpochKey)> =
-        heads(roster).chain(&orphans).filter_map(|e| Some((e, keys.exact(&e.id)?))).collect();
+        heads(roster, keys).chain(&orphans).filter_map(|e| Some((e, keys.exact(&e.id)?))).collect();
     // Who can open none is waiting for a seal; an epoch without the history would lose it for all.
     if parents.is_empty() {
         return Err(StoreError::NoEpochKey);
@@ -132,7 +132,7 @@ pub struct SealsOpened {
     /// Entries that can be read now.
     pub readable: usize,
     /// Epochs of the roster that still cannot be opened.
-    pub locked: usize,
+    pub locked: BTreeSet<EpochId>,
 }
 
 impl Ctx<'_> {
@@ -199,7 +199,8 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
-        found.locked = state.roster().epochs().filter(|e| keys.exact(&e.id).is_none()).count();
+        let epochs = state.roster().epochs().map(|e| e.id);
+        found.locked = epochs.filter(|id| keys.exact(id).is_none()).collect();
         Ok(found)
     }
 }
@@ -208,10 +209,9 @@ impl Ctx<'_> {
 enum Present<'r> {
     /// An epoch that is held, and that only effective devices can open.
     Usable(&'r EpochRecord),
-    /// None, or several heads, or an old one; a head can be opened here, so this store can mint the
-    /// next.
+    /// None, or several heads, or an old one; there is a head, so this store can mint the next.
     Due,
-    /// No head can be opened here: a seal is still on its way.
+    /// No epoch at all can be opened here: a seal is still on its way.
     Locked,
 }
 
@@ -221,8 +221,7 @@ fn present_epoch<'r>(
     keys: &Keyring,
     now_ms: u64,
 ) -> Result<Present<'r>, StoreError> {
-    let held: BTreeSet<EpochId> =
-        heads(roster).filter(|e| keys.exact(&e.id).is_some()).map(|e| e.id).collect();
+    let held: BTreeSet<EpochId> = heads(roster, keys).map(|e| e.id).collect();
     // Who comes in later gets the key of one head and walks back from it, so there is to be one.
     if held.len() > 1 || !held.is_empty() && !orphans(roster, keys).is_empty() {
         return Ok(Present::Due);

@@ -49,6 +49,7 @@ mod check;
 mod connection;
 mod cuts;
 mod fold;
+mod forks;
 mod ingest;
 mod keys;
 mod local;
@@ -80,6 +81,7 @@ pub use attention::{
 pub use backup::Restored;
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
+pub use forks::Fork;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::super::*;
 use super::oracle::Oracle;
+use super::play::all_of;
 use crate::payload::{Checkpoint, DeviceSeal, Epoch, Role, Seal};
 
 const PEOPLE: u16 = 7;
@@ -53,7 +54,7 @@ fn role(n: u16) -> Role {
     [Role::Member, Role::Lead, Role::Steward][usize::from(n % 3)]
 }
 
-fn history() -> impl Strategy<Value = World> {
+pub(super) fn history() -> impl Strategy<Value = World> {
     let policy = prop::sample::select(vec![InvitePolicy::Members, InvitePolicy::Leads]);
     (1..3u16, policy, prop::collection::vec(step(), 5..45)).prop_map(|(founders, policy, steps)| {
         let mut w = World::new(founders, policy);
@@ -149,19 +150,6 @@ fn members_ever(w: &World) -> Vec<MemberId> {
         }
     }
     ids
-}
-
-/// All that a roster says, for comparing.
-fn all_of(r: &Roster) -> impl PartialEq + std::fmt::Debug + use<> {
-    (
-        r.hash(),
-        r.members().cloned().collect::<Vec<_>>(),
-        r.tickets().cloned().collect::<Vec<_>>(),
-        r.epochs().cloned().collect::<Vec<_>>(),
-        r.verdicts().map(|(i, v)| (*i, v.clone())).collect::<Vec<_>>(),
-        r.frontier().to_vec(),
-        r.missing().to_vec(),
-    )
 }
 
 /// What is settled for everybody, whoever else is pending or ignored.

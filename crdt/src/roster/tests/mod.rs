@@ -1,5 +1,6 @@
 mod devices;
 mod exhaustive;
+mod growth;
 mod laws;
 mod literal;
 mod oracle;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::super::testing::*;
 use super::super::*;
 use super::oracle::{Oracle, Past};
-use crate::payload::{Proposal, Role, Subject};
+use crate::payload::{Checkpoint, Proposal, Role, Subject};
 
 /// What somebody does. Numbers are people; ids are earlier entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,4 +196,24 @@ pub(super) fn differences(
         }
     }
     out
+}
+
+/// All that a roster says and would say next, for comparing two of them.
+pub(super) fn all_of(r: &Roster) -> impl PartialEq + std::fmt::Debug + use<> {
+    let devices: BTreeSet<DeviceId> = r.entries.iter().map(|e| e.header.log.device).collect();
+    let next = |d: &DeviceId| r.would_count(d, &[], &Body::Checkpoint(Checkpoint::default()));
+    (
+        r.hash(),
+        (r.members().cloned().collect::<Vec<_>>(), r.former().cloned().collect::<Vec<_>>()),
+        r.members().map(|m| r.member(&m.id).cloned()).collect::<Vec<_>>(),
+        r.tickets().cloned().collect::<Vec<_>>(),
+        (r.epochs().cloned().collect::<Vec<_>>(), r.struck_epochs()),
+        r.motions().cloned().collect::<Vec<_>>(),
+        r.revocations().cloned().collect::<Vec<_>>(),
+        r.cuts.clone(),
+        r.verdicts().map(|(i, v)| (*i, v.clone(), r.is_sound(i))).collect::<Vec<_>>(),
+        (r.frontier().to_vec(), r.missing().to_vec()),
+        devices.iter().map(|d| (r.standing(d), next(d))).collect::<Vec<_>>(),
+        devices.iter().map(|d| r.standing_in(r.frontier(), d)).collect::<Vec<_>>(),
+    )
 }

@@ -81,7 +81,7 @@ fn act(stage: &Stage, step: &Step, past: &[RosterEntry], people: u16) -> Act {
     act.unwrap_or(Act::Checkpoint)
 }
 
-fn history() -> impl Strategy<Value = (World, usize)> {
+pub(super) fn history() -> impl Strategy<Value = (World, usize)> {
     let role = prop::sample::select(vec![Role::Member, Role::Lead, Role::Steward]);
     let parts = (1..4u16, 1..5u16, role, prop::collection::vec(step(), 3..46));
     parts.prop_map(|(founders, more, role, steps)| {
@@ -112,7 +112,7 @@ fn history() -> impl Strategy<Value = (World, usize)> {
     })
 }
 
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("LANAI_TEST_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::super::*;
 use super::literal::Literal;
+use super::play::all_of;
 use crate::payload::{InvitePolicy, Proposal, Role, Subject};
 
 const PEOPLE: u16 = 12;
@@ -179,20 +180,6 @@ pub(super) fn history(
         }
         w
     })
-}
-
-/// All that a roster says, for comparing.
-pub(super) fn all_of(r: &Roster) -> impl PartialEq + std::fmt::Debug + use<> {
-    (
-        r.hash(),
-        (r.members().cloned().collect::<Vec<_>>(), r.former().cloned().collect::<Vec<_>>()),
-        r.tickets().cloned().collect::<Vec<_>>(),
-        r.motions().cloned().collect::<Vec<_>>(),
-        r.revocations().cloned().collect::<Vec<_>>(),
-        r.cuts.clone(),
-        r.verdicts().map(|(i, v)| (*i, v.clone())).collect::<Vec<_>>(),
-        (r.frontier().to_vec(), r.missing().to_vec()),
-    )
 }
 
 proptest! {

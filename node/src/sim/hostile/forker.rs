@@ -20,7 +20,13 @@ impl Hostile for Forker {
         let Some(thread) = some_thread(me) else { return };
         forgery.refs = vec![thread];
         self.forks += 1;
-        let half = me.rng.next();
+        let others = !(u64::MAX << me.nodes) & !(1 << me.at);
+        let half = loop {
+            let some = me.rng.next() & others;
+            if some.count_ones() == others.count_ones() / 2 {
+                break some;
+            }
+        };
         for (branch, to) in [("one", half), ("the other", !half)] {
             let body = post(format!("fork {} of {}: {branch}", self.forks, me.name));
             let mut rng = me.rng.clone();

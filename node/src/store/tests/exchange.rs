@@ -345,6 +345,8 @@ fn bad_links_are_void_and_forks_are_kept() {
     let foreign = forge(number, 2, thread, "prev of another's log", vec![]);
     let fresh = forge(LogNumber([9; 8]), 0, left.signed.id(), "a second log", vec![]);
     let stolen = forge(LogNumber([8; 8]), 0, thread, "begins with another's head", vec![]);
+    let mut branches = vec![(left.signed.id(), NOW), (right.signed.id(), NOW)];
+    branches.sort_unstable();
     let all =
         vec![left, right, after_left, gap.clone(), foreign.clone(), fresh.clone(), stolen.clone()];
     let report = a.ingest(all.clone());
@@ -355,6 +357,9 @@ fn bad_links_are_void_and_forks_are_kept() {
         assert!(texts.contains(&shown.to_string()), "{texts:?}");
     }
     assert_eq!(texts.len(), 5);
+    let log = LogId { device: b.store.own_device(), number };
+    let member = b.store.own_member().unwrap();
+    assert_eq!(a.store.forks().unwrap(), [crate::store::Fork { log, member, seq: 1, branches }]);
     for void in [gap, foreign, stolen] {
         let info = a.store.entry(&void.signed.id()).unwrap().unwrap();
         assert!(info.aside.unwrap().contains("does not follow"));

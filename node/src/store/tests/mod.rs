@@ -255,7 +255,7 @@ impl Newcomer {
         let mut node =
             Node { dir, place, author: self.author, rng: self.rng, now: from.now, store };
         let opened = node.store.open_seals(&node.author, node.now).unwrap();
-        assert!(opened.new_keys > 0 && opened.locked == 0, "{opened:?}");
+        assert!(opened.new_keys > 0 && opened.locked.is_empty(), "{opened:?}");
         node.write(Body::Profile(profile(&self.name)), []);
         node
     }
