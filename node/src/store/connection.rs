@@ -23,6 +23,8 @@ use crate::identity::StoreKey;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// What every SQLite file that is not sealed begins with.
 const PLAIN_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Bytes of a page of a sealed store, as SQLCipher makes it.
+const SEALED_PAGE_BYTES: u64 = 4096;
 /// Whether this build can seal a store, and open one that is sealed: the feature `sqlcipher`.
 pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 /// Idle reading connections kept open.
@@ -186,19 +188,16 @@ fn open_reader(place: &Place) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// Bytes of a page of SQLCipher 4, of which a sealed file is made.
-const SEALED_PAGE_BYTES: u64 = 4096;
-
-/// Whether the store at `path` is sealed: its file begins with random bytes then, which are not those
-/// of a plain one with a few that are damaged. Not to be asked while this process has it open ([`open`] says why).
+/// Whether the store at `path` is sealed: whole pages, of which the first begins with random bytes and
+/// not with those of a plain one, a few of them damaged perhaps. Not to be asked while this process has it open ([`open`] says why).
 pub fn is_sealed(path: &Path) -> bool {
     let mut start = [0; PLAIN_MAGIC.len()];
     let read = std::fs::File::open(path).and_then(|mut file| {
         file.read_exact(&mut start)?;
-        Ok(file.metadata()?.len())
+        Ok(file.metadata()?.len().is_multiple_of(SEALED_PAGE_BYTES))
     });
     let plain = start.iter().zip(PLAIN_MAGIC).filter(|(found, plain)| found == plain).count();
-    read.is_ok_and(|bytes| bytes % SEALED_PAGE_BYTES == 0) && plain < PLAIN_MAGIC.len() / 2
+    read.is_ok_and(|whole| whole) && plain < PLAIN_MAGIC.len() / 2
 }
 
 fn tune(conn: &Connection) -> Result<(), StoreError> {

@@ -30,6 +30,7 @@ fn ask(title: &str, situation: &str) -> Body {
 fn nothing_of_a_withdrawn_text_stays_in_any_file_and_no_peer_brings_it_back() {
     let mut a = Node::founder("ana");
     let b = a.invite("ben");
+    a.pull(&b);
     let kept = a.note("Firewood", "Behind the barn.");
     let root = a.write(ask("Which way round the quicksand?", "We saw sphagnum."), []);
     let answer = a.reply(kept, "The shibboleth is heron.");

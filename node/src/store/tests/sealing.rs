@@ -70,6 +70,7 @@ mod with_sqlcipher {
             assert_eq!(readable(a.dir.path(), phrase), Vec::<String>::new(), "{phrase}");
         }
         let b = a.invite("ben");
+        a.pull(&b);
         b.pull(&a);
         assert_eq!(b.hash(), a.hash());
         a.assert_clean();
