@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lanai_node::sim::{self, Failure, Report, Scenario};
 
 /// Seeds with which each file is played.
-const SEEDS_OF_A_FILE: u64 = 2;
+const SEEDS_OF_A_FILE: u64 = 6;
 
 fn files() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios");
