@@ -283,6 +283,7 @@ mod tests {
                     recovery_key: [1; 32],
                     invite: InvitePolicy::Members,
                     quorum: (2, 3),
+                    paper: None,
                 };
                 let seed = identity.device.to_bytes();
                 let author = Author { device: identity.device, sealing: identity.sealing };
