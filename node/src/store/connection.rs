@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use zeroize::Zeroizing;
 
 use super::{Place, StoreError};
@@ -138,6 +138,8 @@ pub(super) fn open(
 ) -> Result<Connection, StoreError> {
     if let Some(key) = key.filter(|_| CAN_SEAL) {
         let conn = Connection::open_with_flags(path, flags)?;
+        // It would tell the terminal that a plain store does not open with a key.
+        conn.query_row("PRAGMA cipher_log_level = NONE", [], |_| Ok(())).optional()?;
         conn.pragma_update(None, "key", raw_key(key).as_str())?;
         if is_readable(&conn)? {
             return Ok(conn);
