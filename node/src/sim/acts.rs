@@ -281,5 +281,6 @@ impl Sim<'_> {
         }
         self.posts.retain(|p| !lost.contains(&p.id));
         self.report.rolled_back += lost.len() as u64;
+        self.gone.extend(lost);
     }
 }
