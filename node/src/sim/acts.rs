@@ -270,7 +270,8 @@ impl Sim<'_> {
         if !restored {
             return;
         }
-        let mut lost: Vec<EntryId> = held.into_iter().map(|item| item.id).collect();
+        let written = self.nodes[who].written.iter().copied();
+        let mut lost: Vec<EntryId> = held.iter().map(|item| item.id).chain(written).collect();
         for node in self.nodes.iter().filter(|n| n.is_honest()) {
             if let Some(store) = &node.me.store {
                 lost = store.unknown(&lost).expect("a store that works");

@@ -86,7 +86,7 @@ impl Sim<'_> {
             high_water: *rng.pick(&[1, 5000, 1 << 18]),
             load_entries: *rng.pick(&[1, 7, 1024]),
             load_bytes: *rng.pick(&[1, 4000, 1 << 19]),
-            batch_entries: *rng.pick(&[1, 50, 10_000]),
+            batch_entries: *rng.pick(&[50, 1000, 10_000]),
             ..Config::new(community)
         }
     }
