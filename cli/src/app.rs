@@ -424,6 +424,8 @@ impl From<StoreError> for CliError {
             StoreError::NotMember => Self::refused(message)
                 .hint("a member's node has to let you in first; `lanai status` says how it stands"),
             StoreError::WouldNotCount(_) => Self::refused(message),
+            StoreError::NotInSideTalk => Self::refused(message)
+                .hint("in a side talk one can reply, edit, withdraw and react; `lanai talk list`"),
             StoreError::NeedsUpgrade(_) => Self::failed("needs-upgrade", message),
             StoreError::NoEpochKey => Self::failed("no-key", message)
                 .hint("it comes with the next sync: `lanai sync --wait 30`")

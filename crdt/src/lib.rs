@@ -16,6 +16,7 @@ pub mod payload;
 pub mod people;
 pub mod roster;
 pub mod seal;
+pub mod side;
 pub mod state;
 pub mod text;
 pub mod thread;

@@ -48,6 +48,10 @@ pub const MAX_GENERATION_RUNS: usize = 2000;
 pub const MAX_FOUNDERS: usize = 16;
 /// Seals for devices in one seal entry.
 pub const MAX_SEALS: usize = 500;
+/// Members of a side talk that one entry names.
+pub const MAX_SIDE_MEMBERS: usize = 32;
+/// Seals in one entry of a side talk; each is tried by every device of the community.
+pub const MAX_SIDE_SEALS: usize = 128;
 /// Parents of an epoch.
 pub const MAX_EPOCH_PARENTS: usize = 8;
 /// Uses that a ticket may allow.
@@ -96,6 +100,8 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("attributed stretches in a generation", MAX_GENERATION_RUNS, ""),
     ("founders", MAX_FOUNDERS, ""),
     ("seals in one entry", MAX_SEALS, ""),
+    ("members let into a side talk by one entry", MAX_SIDE_MEMBERS, ""),
+    ("seals in one entry of a side talk", MAX_SIDE_SEALS, ""),
     ("uses of a ticket", MAX_TICKET_USES as usize, ""),
     ("log heads in the cut of a removal", MAX_CUT_HEADS, ""),
     ("log heads in a checkpoint", MAX_SEEN_HEADS, ""),

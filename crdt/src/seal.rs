@@ -65,6 +65,9 @@ const EPOCH_ID_CONTEXT: &str = "lanai v1 epoch id";
 const PAYLOAD_CONTEXT: &str = "lanai v1 payload";
 const LINKS_CONTEXT: &str = "lanai v1 epoch links";
 const SEAL_CONTEXT: &[u8] = b"lanai v1 seal";
+const TALK_ID_CONTEXT: &str = "lanai v1 talk key id";
+const TALK_PAYLOAD_CONTEXT: &str = "lanai v1 talk payload";
+const TALK_SEAL_CONTEXT: &[u8] = b"lanai v1 talk seal";
 
 type DeviceKem = X25519HkdfSha256;
 
@@ -360,8 +363,8 @@ impl fmt::Debug for SealingSecret {
 }
 
 /// `info` of a device seal: what it is for, and for whom.
-fn seal_info(epoch: &EpochId, device: &DeviceId) -> Vec<u8> {
-    [SEAL_CONTEXT, epoch.as_bytes(), device.as_bytes()].concat()
+fn seal_info(context: &[u8], id: &[u8; KEY_BYTES], device: &DeviceId) -> Vec<u8> {
+    [context, id, device.as_bytes()].concat()
 }
 
 /// Seals an epoch key so that one device alone can open it.
@@ -378,18 +381,23 @@ pub fn seal_to_device(
     key: &EpochKey,
     rng: &mut impl CryptoRng,
 ) -> Result<[u8; DEVICE_SEAL_BYTES], SealError> {
+    hpke_seal(to, &seal_info(SEAL_CONTEXT, key.id.as_bytes(), device), key.expose(), rng)
+}
+
+fn hpke_seal(
+    to: &SealingPublic,
+    info: &[u8],
+    secret: &[u8; KEY_BYTES],
+    rng: &mut impl CryptoRng,
+) -> Result<[u8; DEVICE_SEAL_BYTES], SealError> {
     let public = <DeviceKem as Kem>::PublicKey::from_bytes(to.as_bytes())
         .map_err(|_| SealError::Recipient)?;
-    let (encapsulated, ciphertext) =
-        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, DeviceKem>(
-            &OpModeS::Base,
-            &public,
-            &seal_info(&key.id, device),
-            key.expose(),
-            &[],
-            rng,
-        )
-        .map_err(|_| SealError::Recipient)?;
+    let (encapsulated, ciphertext) = hpke::single_shot_seal_with_rng::<
+        ChaCha20Poly1305,
+        HkdfSha256,
+        DeviceKem,
+    >(&OpModeS::Base, &public, info, secret, &[], rng)
+    .map_err(|_| SealError::Recipient)?;
     let bytes = [encapsulated.to_bytes().as_slice(), &ciphertext].concat();
     bytes.try_into().map_err(|_| SealError::Recipient)
 }
@@ -406,6 +414,19 @@ pub fn open_from_device(
     device: &DeviceId,
     seal: &[u8; DEVICE_SEAL_BYTES],
 ) -> Result<EpochKey, SealError> {
+    let opened = hpke_open(secret, &seal_info(SEAL_CONTEXT, epoch.as_bytes(), device), seal)?;
+    let key = EpochKey::from_bytes(&opened);
+    if key.id != *epoch {
+        return Err(SealError::WrongEpochKey);
+    }
+    Ok(key)
+}
+
+fn hpke_open(
+    secret: &SealingSecret,
+    info: &[u8],
+    seal: &[u8; DEVICE_SEAL_BYTES],
+) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealError> {
     let (encapsulated, ciphertext) = seal.split_at(KEY_BYTES);
     let encapsulated = <DeviceKem as Kem>::EncappedKey::from_bytes(encapsulated)
         .map_err(|_| SealError::NotForThisDevice)?;
@@ -413,7 +434,7 @@ pub fn open_from_device(
         &OpModeR::Base,
         &secret.secret,
         &encapsulated,
-        &seal_info(epoch, device),
+        info,
         ciphertext,
         &[],
     )
@@ -421,11 +442,100 @@ pub fn open_from_device(
     let opened = Zeroizing::new(opened);
     let bytes =
         <&[u8; KEY_BYTES]>::try_from(opened.as_slice()).map_err(|_| SealError::NotForThisDevice)?;
-    let key = EpochKey::from_bytes(bytes);
-    if key.id != *epoch {
-        return Err(SealError::WrongEpochKey);
+    Ok(Zeroizing::new(*bytes))
+}
+
+/// The key of a side talk. Wiped from memory when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct TalkKey {
+    key: [u8; KEY_BYTES],
+    payload: [u8; KEY_BYTES],
+}
+
+impl TalkKey {
+    /// The key with these bytes.
+    pub fn from_bytes(key: &[u8; KEY_BYTES]) -> Self {
+        Self { key: *key, payload: blake3::derive_key(TALK_PAYLOAD_CONTEXT, key) }
     }
-    Ok(key)
+
+    /// A new key.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        rng.fill_bytes(key.as_mut_slice());
+        Self::from_bytes(&key)
+    }
+
+    /// What commits to the key without giving it away.
+    pub fn id(&self) -> [u8; KEY_BYTES] {
+        blake3::derive_key(TALK_ID_CONTEXT, &self.key)
+    }
+
+    /// The secret itself, to store it.
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+
+    /// Seals the key so that one device alone can open it. The seal does not say which.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Recipient`], which a checked key does not cause.
+    pub fn seal_to(
+        &self,
+        to: &SealingPublic,
+        device: &DeviceId,
+        rng: &mut impl CryptoRng,
+    ) -> Result<[u8; DEVICE_SEAL_BYTES], SealError> {
+        hpke_seal(to, &seal_info(TALK_SEAL_CONTEXT, &self.id(), device), &self.key, rng)
+    }
+
+    /// Opens a seal, if it was made to this device, and checks that the key inside has this id.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::NotForThisDevice`]; [`SealError::WrongEpochKey`] when its maker lied.
+    pub fn open_seal(
+        secret: &SealingSecret,
+        id: &[u8; KEY_BYTES],
+        device: &DeviceId,
+        seal: &[u8; DEVICE_SEAL_BYTES],
+    ) -> Result<TalkKey, SealError> {
+        let key = hpke_open(secret, &seal_info(TALK_SEAL_CONTEXT, id, device), seal)?;
+        let key = TalkKey::from_bytes(&key);
+        if key.id() != *id {
+            return Err(SealError::WrongEpochKey);
+        }
+        Ok(key)
+    }
+
+    /// Seals an envelope under the key, as [`seal_payload`] does under an epoch's.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::PlaintextTooLong`] above [`MAX_ENVELOPE_BYTES`].
+    pub fn seal(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        seal(&self.payload, nonce, aad, plaintext)
+    }
+
+    /// Opens what [`TalkKey::seal`] sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Truncated`], [`SealError::TooLong`], [`SealError::NotAuthentic`].
+    pub fn open(&self, aad: &[u8], blob: &[u8]) -> Result<Vec<u8>, SealError> {
+        open(&self.payload, aad, blob)
+    }
+}
+
+impl fmt::Debug for TalkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TalkKey").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,10 @@ kinds! {
     Feature = 37 in Act, "feature";
     /// Splits, merges, moves or retitles a thread.
     ThreadOp = 38 in Act, "thread-op";
+    /// Opens a side talk.
+    SideOpen = 39 in Act, "side-open";
+    /// Lets more members or devices into a side talk.
+    SideSeal = 40 in Act, "side-seal";
     /// Opens a thread that asks.
     Ask = 64 in Post, "ask";
     /// Opens a thread that asks nothing.
@@ -92,6 +96,8 @@ kinds! {
     Post = 66 in Post, "post";
     /// New text for an own post.
     Edit = 67 in Post, "edit";
+    /// Something said in a side talk.
+    SideSay = 68 in Post, "side-say";
     /// One change to a page.
     Weave = 96 in Weave, "weave";
     /// A page started afresh from its text.

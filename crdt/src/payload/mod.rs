@@ -25,6 +25,8 @@
 //! | restore | `[admission]` |
 //! | readmit | `[removal]` |
 //! | reason | `[roster act, superseded entries...]` |
+//! | side-open | none |
+//! | side-seal, side-say | `[talk]` |
 
 mod device;
 mod join;
@@ -32,6 +34,7 @@ mod kinds;
 mod page;
 mod power;
 mod roster;
+mod side;
 mod talk;
 mod tend;
 
@@ -44,6 +47,7 @@ pub use power::{
     recovery_statement, sign_recovery, verify_recovery,
 };
 pub use roster::{Admit, DeviceSeal, Epoch, Genesis, GrantRole, InvitePolicy, Role, Seal, Ticket};
+pub use side::{Said, SideAdded, SideBox, SideOpen, SideRoot, SideSay, SideSeal};
 pub use talk::{
     Ask, Community, Edit, Help, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction,
     ThreadState,
@@ -127,6 +131,9 @@ pub enum Body {
     Feature(Feature),
     Tag(Tag),
     Tend(Tend),
+    SideOpen(SideOpen),
+    SideSeal(SideSeal),
+    SideSay(SideSay),
     /// A kind of a later version, or one that is reserved and not yet in use.
     Unknown(u16),
 }
@@ -194,7 +201,7 @@ macro_rules! bodies {
 bodies!(
     Genesis, Ticket, Admit, Role, Epoch, Seal, AddDevice, Remove, Motion, Enact, Checkpoint,
     Accept, Readmit, Reason, Community, Ask, Note, Post, Edit, Profile, React, Mark, Weave,
-    Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend
+    Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend, SideOpen, SideSeal, SideSay
 );
 
 fn malformed(e: minicbor::decode::Error) -> PayloadError {

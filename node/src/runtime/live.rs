@@ -200,6 +200,7 @@ fn settle(store: &Store, identity: &Identity, report: &LiveReport) -> Result<(),
     }
     if report.new > 0 {
         store.fold_pending(BATCH * 2)?;
+        store.open_side_talks(&author(identity))?;
     }
     Ok(())
 }

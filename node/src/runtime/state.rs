@@ -157,7 +157,7 @@ pub async fn run_as(
     let topic = gossip::topic(&community);
     net.subscribe(&topic).await?;
     let fold = Arc::new(Notify::new());
-    let folder = tokio::spawn(fold_loop(store.clone(), fold.clone()));
+    let folder = tokio::spawn(fold_loop(store.clone(), identity.clone(), fold.clone()));
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
     let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
 
@@ -271,14 +271,22 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// Folds what ingest has left behind, in bounded batches, whenever it is told to.
-async fn fold_loop(store: Store, wake: Arc<Notify>) {
+/// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
+/// talks that came for this device.
+async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<Notify>) {
     const BATCH: usize = 1_000;
     loop {
         wake.notified().await;
         loop {
-            let store = store.clone();
-            match blocking(move || store.fold_pending(BATCH)).await {
+            let (store, identity) = (store.clone(), identity.clone());
+            let folded = blocking(move || {
+                let progress = store.fold_pending(BATCH)?;
+                if progress.left == 0 {
+                    store.open_side_talks(&author(&identity))?;
+                }
+                Ok::<_, StoreError>(progress)
+            });
+            match folded.await {
                 Ok(Ok(progress)) if progress.left == 0 => break,
                 Ok(Ok(_)) => {}
                 Ok(Err(e)) => {

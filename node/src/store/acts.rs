@@ -22,6 +22,9 @@ impl Store {
     /// When the store cannot be read.
     pub fn thread_entries(&self, id: &EntryId) -> Result<Vec<TalkEntry>, StoreError> {
         self.inner.connections.read(|conn| {
+            if let Some((talk, _)) = super::side::load(self, conn, id)? {
+                return Ok(talk.entries);
+            }
             let Some(group) = group_of(conn, id)? else { return Ok(Vec::new()) };
             let keys = Keyring::load(conn)?;
             let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;

@@ -188,6 +188,11 @@ impl Ctx<'_> {
         let thread = declared_thread(&id, header);
         match &body {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
+            Body::SideOpen(_) => return self.note_side_seals(n, &id),
+            Body::SideSeal(_) => {
+                return thread.map_or(Ok(()), |talk| self.note_side_seals(n, &talk));
+            }
+            Body::SideSay(_) => return Ok(()),
             Body::Profile(_) | Body::Community(_) | Body::Tend(_) | Body::Reason(_) => {
                 self.conn
                     .prepare_cached(

@@ -325,8 +325,8 @@ impl Store {
 
     /// Sees to it that every effective device has a seal of an epoch that only effective devices can
     /// open: writes seals for those that have none, or mints an epoch where somebody was removed who
-    /// could open the present one, or it is old, or there are several. Nothing when all is well. To be called after an
-    /// admission and a removal.
+    /// could open the present one, or it is old, or there are several. Lets one's own new devices into one's
+    /// side talks. Nothing when all is well. To be called after an admission and a removal.
     ///
     /// # Errors
     ///
@@ -338,7 +338,7 @@ impl Store {
         now_ms: u64,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<EntryId>, StoreError> {
-        self.own_write(author, now_ms, |ctx| {
+        let mut written = self.own_write(author, now_ms, |ctx| {
             let state = ctx.roster.clone();
             let keys = ctx.keys()?.clone();
             let new = match present_epoch(ctx.conn, state.roster(), &keys, now_ms)? {
@@ -350,6 +350,8 @@ impl Store {
                 Present::Locked => return Err(StoreError::NoEpochKey),
             };
             if new.is_empty() { Ok(Vec::new()) } else { ctx.append(author, rng, new) }
-        })
+        })?;
+        written.extend(self.share_side_talks(author, now_ms, rng)?);
+        Ok(written)
     }
 }

@@ -64,6 +64,7 @@ mod rows;
 mod schema;
 mod sealing;
 mod search;
+mod side;
 mod stats;
 mod sync_reads;
 mod token;
@@ -100,6 +101,7 @@ pub use search::{
     Expert, Grounds, HitKind, Named, SearchHit, SearchOrder, SearchQuery, SearchResults,
     SearchState, Similar, Who, span,
 };
+pub use side::SideTalkView;
 pub use stats::Stats;
 pub use sync_reads::{SetItem, SetItems, SetSummary, StoredEntry};
 
@@ -178,6 +180,9 @@ pub enum StoreError {
     /// A kind of entry that this version cannot write.
     #[error("entries of kind {0} cannot be written")]
     UnknownKind(u16),
+    /// Neither heard nor said in a side talk.
+    #[error("this device takes no part in that side talk, or that cannot be said in one")]
+    NotInSideTalk,
     /// A reference to a place in the batch that is not before it.
     #[error("reference to place {0} of the batch, which is not before it")]
     BadBatchRef(usize),

@@ -94,6 +94,8 @@ pub struct ThreadView {
     pub missing: u64,
     /// Entries that belong to it and cannot be opened for lack of a key.
     pub locked: u64,
+    /// Who alone can read it, for a side talk.
+    pub readers: Option<BTreeSet<MemberId>>,
 }
 
 /// What an id stands for.
@@ -282,7 +284,10 @@ pub(super) fn group_of(conn: &Connection, id: &EntryId) -> Result<Option<i64>, S
 }
 
 /// `refs[0]` of an entry, read from its packed header.
-fn thread_named_by(conn: &Connection, id: &EntryId) -> Result<Option<EntryId>, StoreError> {
+pub(super) fn thread_named_by(
+    conn: &Connection,
+    id: &EntryId,
+) -> Result<Option<EntryId>, StoreError> {
     let header: Option<(i64, Vec<u8>)> = conn
         .prepare_cached("SELECT class, header FROM entries WHERE id = ?1")?
         .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
@@ -352,6 +357,10 @@ impl Store {
     pub fn thread(&self, id: &EntryId) -> Result<Option<ThreadView>, StoreError> {
         self.fold_thread_of(id)?;
         self.inner.connections.read(|conn| {
+            let named = thread_named_by(conn, id)?.unwrap_or(*id);
+            if let Some(talk) = super::side::thread_view(self, conn, &named)? {
+                return Ok(Some(talk));
+            }
             let Some(group) = group_of(conn, id)? else { return Ok(None) };
             let keys = Keyring::load(conn)?;
             let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
@@ -421,7 +430,8 @@ impl Store {
             "SELECT count(*) FROM threads t JOIN thread_entries x ON x.t = t.t
              JOIN entries e ON e.n = x.n WHERE t.grp = ?1 AND e.state = 1",
         )?;
-        Ok(ThreadView { thread, unread, workers, stance, names, missing, locked })
+        let readers = None;
+        Ok(ThreadView { thread, unread, workers, stance, names, missing, locked, readers })
     }
 
     /// Folds the entries of one thread that wait to be folded.

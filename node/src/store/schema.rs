@@ -8,6 +8,8 @@
 //! | `payloads` | sealed blobs by entry | truth, purgeable |
 //! | `waiting` | authentic entries of devices that nobody enrolled yet | truth, capped |
 //! | `epoch_keys` | keys of the epochs this device can open | truth |
+//! | `side_keys` | keys of the side talks this device takes part in | truth |
+//! | `side_seals` | entries that may hold such a key | view |
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
 //! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
@@ -50,6 +52,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::search::REFOLD,
     super::cuts::MIGRATION,
     VOUCHERS,
+    super::side::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -263,6 +266,7 @@ CREATE VIRTUAL TABLE fts USING fts5(
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;
+DELETE FROM side_seals;
 INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
     WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;

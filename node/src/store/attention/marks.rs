@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::stored_ms;
 use crate::store::read::{group_of, own_number};
-use crate::store::{Durability, Store, StoreError};
+use crate::store::{Durability, Store, StoreError, side};
 
 /// How much a thread is to be heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,7 +142,7 @@ impl Store {
                     find.query_row((id.as_bytes(), own), |r| r.get(0)).optional()?;
                 new.extend(n);
             }
-            mark(ctx.conn, &new)
+            Ok(mark(ctx.conn, &new)? + side::mark_read(ctx.conn, shown)?)
         })
     }
 

@@ -23,6 +23,7 @@ mod placing;
 mod purge;
 mod sealing;
 mod seals;
+mod side;
 mod views;
 
 pub(super) const NOW: u64 = 1_800_000_000_000;
