@@ -6,6 +6,7 @@
 
 mod find;
 mod people;
+mod readers;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod content;
 mod lead;
 mod machine;
 mod page;
+mod talk;
 mod value;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
     PageShowArgs, PageTakeArgs, ReframeArgs, WhichPage,
 };
+pub use talk::{TalkAddArgs, TalkCommand, TalkConsentArgs, TalkOpenArgs, TalkPublishArgs};
 pub use value::{Expiry, Help, Reaction, Role, parse_span};
 
 use crate::ui::{ColourChoice, UiOptions, Verbosity};
@@ -143,6 +145,9 @@ pub enum Command {
     /// The texts of a thread that its members write together
     #[command(subcommand)]
     Page(PageCommand),
+    /// Talk apart with some members, and bring back what all of you want to
+    #[command(subcommand)]
+    Talk(TalkCommand),
     /// Propose another wording of a question
     Reframe(ReframeArgs),
     /// What is new, and what of it is for you

@@ -50,6 +50,7 @@ mod search;
 mod status;
 mod store;
 mod sync;
+mod talk;
 #[cfg(test)]
 mod talk_tests;
 mod thread;
@@ -145,6 +146,7 @@ pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Outcome(args) => outcome::run(context, args),
         Command::Answer(args) => answer::run(context, args),
         Command::Close(args) => close::run(context, args),
+        Command::Talk(command) => talk::run(context, command),
         Command::Page(command) => page::run(context, command),
         Command::Reframe(args) => page::edit::reframe(context, args),
         Command::Inbox(args) => inbox::run(context, args),

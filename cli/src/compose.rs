@@ -4,6 +4,10 @@
 //! text is written down as a draft before anything else is tried with it, and the draft goes when
 //! the text is published; so no refusal and no crash costs anybody a text.
 
+use std::collections::BTreeSet;
+
+use lanai_crdt::id::MemberId;
+
 use crate::editor::{self, Draft};
 use crate::error::CliError;
 use crate::ui::Ui;
@@ -13,8 +17,10 @@ use crate::ui::Ui;
 pub struct Template<'a> {
     /// The text to begin with.
     pub initial: &'a str,
-    /// Help, below the scissors line: what is being written, to whom, and within what limits.
+    /// Help, below the scissors line: what is being written, and within what limits.
     pub help: &'a str,
+    /// Who can read it, where that is not everybody in the community.
+    pub readers: Option<&'a BTreeSet<MemberId>>,
 }
 
 /// A text to be published, and the draft that keeps it until then.
@@ -86,7 +92,7 @@ mod tests {
     use crate::ui::UiOptions;
     use crate::ui::testing::ui;
 
-    const TEMPLATE: Template<'_> = Template { initial: "", help: "help" };
+    const TEMPLATE: Template<'_> = Template { initial: "", help: "help", readers: None };
 
     fn composed(messages: &[&str], input: &str) -> Result<String, CliError> {
         let dir = tempfile::tempdir().unwrap();

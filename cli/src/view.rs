@@ -27,6 +27,8 @@ pub struct Reading<'a> {
     pub workers: &'a [MemberId],
     /// What the reader wants to hear of it.
     pub stance: Stance,
+    /// Who alone can read it, for a side talk.
+    pub readers: Option<&'a BTreeSet<MemberId>>,
     /// The wall clock in Unix milliseconds.
     pub now_ms: u64,
 }
@@ -41,6 +43,7 @@ impl<'a> Reading<'a> {
             unread: &view.unread,
             workers: &view.workers,
             stance: view.stance,
+            readers: view.readers.as_ref(),
             now_ms,
         }
     }

@@ -78,7 +78,11 @@ impl App {
 
     /// The one entry with a thread that a typed prefix fits; threads and posts go before what is
     /// said about them.
-    fn find_id(&self, typed: &str) -> Result<EntryId, CliError> {
+    ///
+    /// # Errors
+    ///
+    /// Not found; or ambiguous, with the candidates.
+    pub fn find_id(&self, typed: &str) -> Result<EntryId, CliError> {
         let prefix = IdPrefix::parse(typed).map_err(|error| {
             CliError::not_found(format!("\"{typed}\" is no id: {error}"))
                 .hint("`lanai threads` and `lanai read` show ids")

@@ -39,7 +39,7 @@ pub(super) fn run(context: &mut Context, args: &AskArgs) -> Result<Exit, CliErro
     let given =
         [args.decide.is_some(), args.by.is_some(), args.tried.is_some(), !args.helps.is_empty()];
     let form = ask_form::offer(given);
-    let template = Template { initial: &form, help };
+    let template = Template { initial: &form, help, readers: None };
     let in_editor = args.text.message.is_empty() && context.ui.input_is_terminal();
     let written = publish::Written::get(
         context,

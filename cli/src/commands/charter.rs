@@ -109,7 +109,11 @@ fn edit(context: &mut Context, app: &App, messages: &[String]) -> Result<(), Cli
     }
     let missing = || CliError::failed("no-name", "the community's name has not come yet");
     let view = app.store().community_info()?.view.ok_or_else(missing)?;
-    let template = Template { initial: view.charter.as_deref().unwrap_or_default(), help: HELP };
+    let template = Template {
+        initial: view.charter.as_deref().unwrap_or_default(),
+        help: HELP,
+        readers: None,
+    };
     let written = publish::Written::get(context, app, messages, "charter", template, false)?;
     let text = written.text.trim_end().to_owned();
     let body = Community { name: view.name, charter: Some(text), salt: random_bytes().into() };

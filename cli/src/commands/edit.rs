@@ -35,7 +35,7 @@ pub(super) fn run(context: &mut Context, args: &EditArgs) -> Result<Exit, CliErr
         return Err(CliError::failed("withdrawn", "the post was withdrawn and cannot be changed"));
     };
     let purpose = format!("edit {}", post.id.short());
-    let template = Template { initial: current, help: HELP };
+    let template = Template { initial: current, help: HELP, readers: spot.view().readers.as_ref() };
     let messages = &args.text.message;
     let written = publish::Written::get(context, &app, messages, &purpose, template, false)?;
     if written.text.trim_end() == current.trim_end() {

@@ -33,7 +33,14 @@ struct Exported {
 pub(super) fn run(context: &mut Context, args: &ExportArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     let threads = match &args.thread {
-        Some(typed) => vec![Row::of_one(app.find_thread(typed)?.thread())],
+        Some(typed) => {
+            let spot = app.find_thread(typed)?;
+            if spot.view().readers.is_some() {
+                return Err(CliError::refused("a side talk is not exported")
+                    .hint("`lanai talk publish` brings back what all who spoke in it want to"));
+            }
+            vec![Row::of_one(spot.thread())]
+        }
         None => all(&app)?,
     };
     let job =

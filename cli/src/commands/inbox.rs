@@ -6,11 +6,11 @@ use lanai_crdt::id::EntryId;
 use lanai_crdt::thread::{PostText, PostView};
 use lanai_node::store::{
     About, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, PageProposal, PageSource,
-    ProposedToMe, Rank, ThreadFilter, ThreadSummary,
+    ProposedToMe, Rank, SideTalkView, ThreadFilter, ThreadSummary,
 };
 use serde::Serialize;
 
-use super::{Context, outcome, status, threads};
+use super::{Context, outcome, status, talk, threads};
 use crate::app::{App, People, Person};
 use crate::args::InboxArgs;
 use crate::error::{CliError, Exit};
@@ -41,6 +41,8 @@ struct InboxShape {
     outcomes_due: Vec<outcome::DueShape>,
     /// Wordings that others propose for asks of the reader.
     proposed: Vec<ProposedShape>,
+    /// Side talks with something new.
+    side_talks: Vec<talk::TalkShape>,
     /// With `--all`.
     read: Vec<SummaryShape>,
 }
@@ -113,6 +115,7 @@ struct Listed {
     inbox: Inbox,
     due: Vec<DueOutcome>,
     proposed: Vec<ProposedToMe>,
+    talks: Vec<SideTalkView>,
     read: Vec<ThreadSummary>,
 }
 
@@ -142,10 +145,12 @@ pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result
         read.retain(|thread| thread.unread == 0);
     }
     let proposed = app.store().proposed_to_me()?;
-    let listed = Listed { inbox, due: outcome::due(context, app)?, proposed, read };
+    let mut talks = app.store().side_talks()?;
+    talks.retain(|view| !view.unread.is_empty());
+    let listed = Listed { inbox, due: outcome::due(context, app)?, proposed, talks, read };
     let texts = Texts::new(app);
     if context.ui.is_json() {
-        json(context, &people, &listed, texts)?;
+        json(context, app, &people, &listed, texts)?;
     } else {
         text(context, app, &people, &listed, texts)?;
     }
@@ -154,6 +159,7 @@ pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result
 
 fn json(
     context: &mut Context,
+    app: &App,
     people: &People,
     listed: &Listed,
     mut texts: Texts<'_>,
@@ -177,6 +183,7 @@ fn json(
         };
         listed.inbox.ranked(rank).map(item).collect()
     };
+    let side_talks = listed.talks.iter().map(|view| talk::shape(app, people, view));
     let shape = InboxShape {
         unread: listed.inbox.unread(),
         for_me: items(Rank::ForMe)?,
@@ -188,6 +195,7 @@ fn json(
         snoozed: listed.inbox.snoozed.into(),
         outcomes_due: listed.due.iter().map(|due| outcome::DueShape::of(due, people)).collect(),
         proposed: proposed_shapes(&listed.proposed, people),
+        side_talks: side_talks.collect::<Result<_, _>>()?,
         read: listed.read.iter().map(|thread| SummaryShape::of(thread, people)).collect(),
     };
     context.ui.json("inbox", &shape)
@@ -200,8 +208,8 @@ fn text(
     listed: &Listed,
     mut texts: Texts<'_>,
 ) -> Result<(), CliError> {
-    let Listed { inbox, due, proposed, read } = listed;
-    let quiet = due.is_empty() && proposed.is_empty();
+    let Listed { inbox, due, proposed, talks, read } = listed;
+    let quiet = due.is_empty() && proposed.is_empty() && talks.is_empty();
     if inbox.threads.is_empty() && read.is_empty() && quiet {
         context.ui.say("nothing new");
         say_hidden(context, inbox);
@@ -209,6 +217,10 @@ fn text(
     }
     context.ui.start_pager();
     let mut first = true;
+    if !talks.is_empty() {
+        first = false;
+        talk::list_new(context, people, talks)?;
+    }
     let mut heading = |context: &mut Context, text: Text| {
         if !std::mem::take(&mut first) {
             context.ui.blank()?;

@@ -20,7 +20,7 @@ pub(super) fn run(context: &mut Context, args: &NoteArgs) -> Result<Exit, CliErr
         publish::titled(Some(title), "")?;
     }
     let app = App::open(context)?;
-    let template = Template { initial: "", help: HELP };
+    let template = Template { initial: "", help: HELP, readers: None };
     let messages = &args.text.message;
     let written =
         publish::Written::get(context, &app, messages, "note", template, args.title.is_some())?;

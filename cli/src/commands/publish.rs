@@ -39,6 +39,9 @@ impl Written {
         may_be_empty: bool,
     ) -> Result<Self, CliError> {
         let draft = Drafts::new(app.home().drafts()).draft(purpose);
+        let readers = app.who_can_read(&app.people()?, template.readers)?;
+        let help = format!("{}\n\n{readers}", template.help.trim_end());
+        let template = Template { help: &help, ..template };
         match compose::compose(&mut context.ui, messages, &draft, template) {
             Ok(Composed { text, draft }) => Ok(Self { text, draft: Some(draft) }),
             Err(error)

@@ -11,7 +11,7 @@ use lanai_crdt::thread::PostView;
 use lanai_node::store::ThreadView;
 use serde::Serialize;
 
-use super::{Context, outcome as outcomes, page};
+use super::{Context, outcome as outcomes, page, talk};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
@@ -69,6 +69,9 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
             page::answer_above(context, &app, &people, &view.thread.root)?;
         }
         tree::posts(&mut context.ui, &reading, posts, look)?;
+        if view.readers.is_some() {
+            talk::tell_proposals(context, &app, &people, &view.thread.root)?;
+        }
         context.ui.flush()?;
         mark_read(context, &app, &shown, args)?;
     }

@@ -54,7 +54,7 @@ pub(super) fn write(
     let spot = app.find_post(typed)?;
     let help = help(&spot, &people, outcome);
     let purpose = format!("reply {}", spot.post().id.short());
-    let template = Template { initial: "", help: &help };
+    let template = Template { initial: "", help: &help, readers: spot.view().readers.as_ref() };
     let written = publish::Written::get(context, app, &text.message, &purpose, template, false)?;
     let met = wording(app, &spot)?;
     let entry = app.about(&spot, &people, body(written.text.clone(), outcome, &met));

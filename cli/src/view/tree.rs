@@ -81,6 +81,10 @@ pub fn heading(ui: &mut Ui, reading: &Reading<'_>) -> Result<(), CliError> {
         about = about.with(Style::Dim, " · ").with(Style::Good, "featured");
     }
     ui.line(about)?;
+    if let Some(readers) = reading.readers {
+        let names = reading.people.names_of(readers);
+        ui.line(Text::styled(Style::Warn, format!("side talk: only {names} can read it")))?;
+    }
     if let Some(deed) = &thread.retitled {
         ui.line(by("title given", deed, reading))?;
     }

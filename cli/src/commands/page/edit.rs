@@ -87,7 +87,7 @@ pub(super) fn edit(context: &mut Context, args: &PageEditArgs) -> Result<Exit, C
     let initial = if args.append { "" } else { before.as_str() };
     let purpose_of_draft =
         if args.append { format!("page add {} {short}", kind.word()) } else { purpose.clone() };
-    let template = Template { initial, help };
+    let template = Template { initial, help, readers: None };
     let messages = &args.text.message;
     let written = Written::get(context, &app, messages, &purpose_of_draft, template, false)?;
     let whole = match args.append {
@@ -196,7 +196,7 @@ pub(in crate::commands) fn reframe(
     let base = base_of(context, &app, &purpose, view, args.text.message.is_empty())?;
     let before = app.store().page_at(&view.thread, PageKind::Question, &base)?;
     let before = before.unwrap_or_else(|| view.text.clone());
-    let template = Template { initial: &before, help: REFRAME_HELP };
+    let template = Template { initial: &before, help: REFRAME_HELP, readers: None };
     let written = Written::get(context, &app, &args.text.message, &purpose, template, false)?;
     if written.text.trim_end() == before.trim_end() {
         written.forget();
