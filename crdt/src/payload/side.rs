@@ -219,3 +219,77 @@ impl SideBox for Said {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: [u8; NONCE_BYTES] = [7; NONCE_BYTES];
+
+    fn said() -> Vec<Said> {
+        let reply = crate::payload::encode(&crate::payload::Body::Withdraw).unwrap();
+        vec![
+            Said::Entry(vec![[1; 32].into(), [2; 32].into()], reply.into()),
+            Said::Proposal("Go there.".into()),
+            Said::Consent([3; 32].into()),
+        ]
+    }
+
+    #[test]
+    fn a_box_opens_for_its_talk_and_author_alone() {
+        let key = TalkKey::from_bytes(&[9; 32]);
+        let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
+        for said in said() {
+            let sealed = said.seal(&key, &talk, &author, NONCE).unwrap();
+            assert_eq!(Said::open(&key, &talk, &author, &sealed), Ok(said));
+            let wrong = [
+                Said::open(&TalkKey::from_bytes(&[8; 32]), &talk, &author, &sealed),
+                Said::open(&key, &EntryId::new([2; 32]), &author, &sealed),
+                Said::open(&key, &talk, &MemberId::new([1; 32]), &sealed),
+            ];
+            assert!(wrong.iter().all(Result::is_err), "{wrong:?}");
+            assert!(SideRoot::open(&key, &talk, &author, &sealed).is_err());
+        }
+    }
+
+    #[test]
+    fn limits_hold_on_both_sides() {
+        let key = TalkKey::from_bytes(&[9; 32]);
+        let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
+        let crowd =
+            SideAdded { members: vec![[1; 32].into(); MAX_SIDE_MEMBERS + 1], devices: Vec::new() };
+        assert!(crowd.seal(&key, &talk, &author, NONCE).is_err());
+        let packed = envelope::encode(&minicbor::to_vec(&crowd).unwrap()).unwrap();
+        let sealed = key.seal(NONCE, &belongs_to(&talk, &author), &packed).unwrap();
+        assert!(SideAdded::open(&key, &talk, &author, &sealed).is_err());
+    }
+
+    #[test]
+    fn golden_boxes() {
+        let key = TalkKey::from_bytes(&[9; 32]);
+        let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
+        let root = SideRoot {
+            thread: [3; 32].into(),
+            post: [4; 32].into(),
+            title: "t".into(),
+            text: "x".into(),
+            added: SideAdded { members: vec![[5; 32].into()], devices: vec![[6; 32].into()] },
+        };
+        let mut hashes = vec![crate::id::base32(&key.id())[..16].to_owned()];
+        let short = |bytes: Vec<u8>| blake3::hash(&bytes).to_hex()[..16].to_owned();
+        hashes.push(short(minicbor::to_vec(&root).unwrap()));
+        hashes.extend(said().iter().map(|s| short(minicbor::to_vec(s).unwrap())));
+        let plain = envelope::encode_clear(b"x").unwrap();
+        hashes.push(short(key.seal(NONCE, &belongs_to(&talk, &author), &plain).unwrap()));
+        assert_eq!(hashes, GOLDEN, "an encoding changed: that is a change of the format");
+    }
+
+    const GOLDEN: &[&str] = &[
+        "ay782tfsga4az1b4",
+        "f1ae073a2cba6896",
+        "658d3d93eb5a9937",
+        "1dfeb9e75657f4c5",
+        "beb9db552c1d9cac",
+        "13dff1bebeb2ef1c",
+    ];
+}

@@ -118,6 +118,13 @@ fn samples() -> Vec<Body> {
         Body::React(React { reaction: Reaction::Helped, on: true }),
         Body::Mark(Mark::State(ThreadState::Answered)),
         Body::Mark(Mark::Answer(true)),
+        Body::SideOpen(SideOpen {
+            key: [1; 32].into(),
+            seals: vec![[2; 80].into(), [3; 80].into()],
+            sealed: vec![4; 60].into(),
+        }),
+        Body::SideSeal(SideSeal { seals: vec![[2; 80].into()], sealed: vec![4; 60].into() }),
+        Body::SideSay(SideSay { sealed: vec![4; 60].into() }),
     ]
 }
 
@@ -186,6 +193,9 @@ const GOLDEN: &[&str] = &[
     "aabcef5d28fca028",
     "f5149faebb1022bb",
     "84ad6693a2593949",
+    "973dee9bf7e4302e",
+    "c522adf26a8dab0c",
+    "accc39833c5fad4b",
 ];
 
 #[test]

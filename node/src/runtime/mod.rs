@@ -23,6 +23,7 @@
 mod admit;
 mod doors;
 mod enrol;
+mod fold;
 mod joining;
 mod live;
 mod peers;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::admit::{self, Served};
 use super::doors::Doors;
 use super::enrol;
+use super::fold::fold_loop;
 use super::live::{self, LiveReport};
 use super::peers::{Outcome, Peers};
 use super::session::author;
@@ -268,37 +269,6 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
-/// talks that came for this device.
-async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<Notify>) {
-    const BATCH: usize = 1_000;
-    loop {
-        wake.notified().await;
-        loop {
-            let (store, identity) = (store.clone(), identity.clone());
-            let folded = blocking(move || {
-                let progress = store.fold_pending(BATCH)?;
-                if progress.left == 0 {
-                    store.open_side_talks(&author(&identity))?;
-                }
-                Ok::<_, StoreError>(progress)
-            });
-            match folded.await {
-                Ok(Ok(progress)) if progress.left == 0 => break,
-                Ok(Ok(_)) => {}
-                Ok(Err(e)) => {
-                    tracing::error!("folding: {e}");
-                    break;
-                }
-                Err(e) => {
-                    tracing::error!("folding: {e}");
-                    break;
-                }
-            }
-        }
     }
 }
 

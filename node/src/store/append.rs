@@ -195,7 +195,7 @@ impl Ctx<'_> {
         let mut written: Vec<N> = Vec::with_capacity(new.len());
         let mut key = None;
         let mut grew = false;
-        let new = self.into_boxes(rng, new)?;
+        let new = self.put_in_boxes(rng, new)?;
         let packed = pack_all(&new)?;
         for (NewEntry { body, refs }, packed) in new.into_iter().zip(packed) {
             let class = body.class().ok_or(StoreError::UnknownKind(body.kind_number()))?;

@@ -46,6 +46,9 @@ const MAX_TRIES: i64 = 64;
 /// Numbers of talks are those of threads.
 type T = i64;
 
+/// A talk, with the number of each of its entries.
+type Loaded = (SideTalk, BTreeMap<EntryId, N>);
+
 fn talk_number(conn: &Connection, talk: &EntryId) -> Result<Option<T>, StoreError> {
     let mut find = conn.prepare_cached("SELECT t FROM threads WHERE id = ?1")?;
     Ok(find.query_row([talk.as_bytes()], |r| r.get(0)).optional()?)
@@ -89,12 +92,12 @@ fn open_box(key: &TalkKey, talk: &EntryId, e: &TalkEntry) -> Option<SideEntry> {
     Some(SideEntry { id: e.id, member: e.member, time: e.time, what })
 }
 
-/// A talk that this device takes part in, with the number of each of its entries.
+/// A talk that this device takes part in.
 pub(super) fn load(
     store: &Store,
     conn: &Connection,
     talk: &EntryId,
-) -> Result<Option<(SideTalk, BTreeMap<EntryId, N>)>, StoreError> {
+) -> Result<Option<Loaded>, StoreError> {
     let Some(t) = talk_number(conn, talk)? else { return Ok(None) };
     let Some(key) = key_of(conn, t)? else { return Ok(None) };
     let carried = carried(store, conn, talk, t)?;
@@ -222,12 +225,12 @@ impl Ctx<'_> {
             sealed.seals.push(key.seal_to(&to, &device.device, rng)?.into());
             sealed.devices.push((*device.device.as_bytes()).into());
         }
-        sealed.seals.sort_unstable_by(|a, b| (**a).cmp(&**b));
+        sealed.seals.sort_unstable_by_key(|s| **s);
         Ok(sealed)
     }
 
     /// Puts what names a talk of ours into boxes, and lets in devices that came since.
-    pub(super) fn into_boxes(
+    pub(super) fn put_in_boxes(
         &mut self,
         rng: &mut impl CryptoRng,
         new: Vec<NewEntry>,

@@ -175,6 +175,29 @@ fn garbage_seals_are_tried_once_and_open_nothing() {
 }
 
 #[test]
+fn who_is_removed_reads_no_more_of_a_talk() {
+    use lanai_crdt::payload::{Remove, Subject};
+    let (mut ana, ben, mut cleo, thread) = porch();
+    let talk = ana.open_talk(thread, &[&ben, &cleo]);
+    ben.hears(&ana);
+    cleo.hears(&ana);
+    let subject = Subject::Member((*ben.member().as_bytes()).into());
+    ana.write(Body::Remove(Remove { subject, cut: vec![], recovery: None }), []);
+    ana.now += 1;
+    ana.store.top_up(&ana.author, ana.now, &mut ana.rng).unwrap();
+    let said = ana.reply(talk, "Now without him.");
+    cleo.hears(&ana);
+    cleo.reply(talk, "Yes.");
+    // He holds every byte, and the talk's key.
+    ben.pull(&cleo);
+    ben.hears(&ana);
+    assert_eq!(ben.texts(&talk), ["Between us."]);
+    assert_eq!(ben.store.entry(&said).unwrap().unwrap().body, None);
+    ana.hears(&cleo);
+    assert_eq!(ana.texts(&talk), ["Between us.", "Now without him.", "Yes."]);
+}
+
+#[test]
 fn a_rebuilt_store_reads_its_talks() {
     let (mut ana, ben, _, thread) = porch();
     let talk = ana.open_talk(thread, &[&ben]);
