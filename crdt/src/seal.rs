@@ -429,4 +429,4 @@ pub fn open_from_device(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

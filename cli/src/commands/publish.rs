@@ -38,6 +38,8 @@ impl Written {
         template: Template<'_>,
         may_be_empty: bool,
     ) -> Result<Self, CliError> {
+        // A draft that was begun on another device is gone on with.
+        app.catch_up()?;
         let draft = Drafts::new(app.home().drafts()).draft(purpose);
         match compose::compose(&mut context.ui, messages, &draft, template) {
             Ok(Composed { text, draft }) => Ok(Self { text, draft: Some(draft) }),

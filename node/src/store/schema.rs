@@ -10,6 +10,7 @@
 //! | `epoch_keys` | keys of the epochs this device can open | truth |
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
+//! | `reads_ahead`, `drafts`, `draft_files` | what one's own devices told each other | local truth |
 //! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
 //! | `log_heads`, `missing_payloads` | what digests and wants are made of | derived at insertion |
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
@@ -49,6 +50,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::search::TABLES,
     super::search::REFOLD,
     super::cuts::MIGRATION,
+    super::own_state::MIGRATION,
 ];
 
 const V1: &str = r"

@@ -18,6 +18,7 @@ mod damage;
 mod exchange;
 mod local;
 mod own;
+mod own_state;
 mod pages;
 mod placing;
 mod purge;
