@@ -60,7 +60,7 @@ mod ticket;
 mod topic;
 mod up;
 #[cfg(test)]
-mod village;
+pub(crate) mod village;
 mod watch;
 mod welcome;
 mod who;

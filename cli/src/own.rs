@@ -112,3 +112,121 @@ fn begun(app: &App) -> Option<BTreeMap<String, String>> {
     }
     Some(texts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::village::House;
+
+    fn unread(house: &House) -> u64 {
+        house.json(&["inbox"])["unread"].as_u64().unwrap()
+    }
+
+    fn draft(house: &House, purpose: &str) -> Option<String> {
+        Drafts::new(house.home.drafts()).draft(purpose).read().unwrap()
+    }
+
+    fn keep(house: &House, purpose: &str, text: &str) {
+        Drafts::new(house.home.drafts()).draft(purpose).keep(text).unwrap();
+    }
+
+    /// As `lanai sync` does.
+    fn tell(house: &House) {
+        let mut bench = house.bench(None, false);
+        let app = App::open(&mut bench.context).unwrap();
+        super::tell(&bench.context, &app, true).unwrap();
+    }
+
+    fn hear(house: &House, from: &House) {
+        house.pull(from);
+        house.run(&["threads"]).ok();
+    }
+
+    #[test]
+    fn only_reading_in_a_thread_is_told() {
+        let ann = House::founder("Ann");
+        let bob = ann.neighbour("Bob");
+        let phone = bob.second();
+        let note = ann.note("N", "text").full();
+        for device in [&bob, &phone] {
+            device.pull(&ann);
+            assert_eq!(unread(device), 1);
+        }
+        for line in [&["read", &note, "--json"][..], &["inbox"], &["search", "text"], &["threads"]]
+        {
+            bob.on_terminal(line).ok();
+        }
+        bob.run(&["read", &note]).ok();
+        phone.pull(&bob);
+        assert_eq!(unread(&phone), 1);
+        bob.on_terminal(&["read", &note]).ok();
+        phone.pull(&bob);
+        assert_eq!(unread(&phone), 0);
+        ann.pull(&bob);
+        assert_eq!(unread(&ann), 0);
+    }
+
+    #[test]
+    fn a_draft_is_gone_on_with_on_the_other_device() {
+        let ann = House::founder("Ann");
+        let phone = ann.second();
+        keep(&ann, "ask", "Half a thought");
+        keep(&ann, "page question k7qp-3m2x", "of a page");
+        tell(&ann);
+        hear(&phone, &ann);
+        assert_eq!(draft(&phone, "ask").unwrap(), "Half a thought");
+        assert_eq!(draft(&phone, "page question k7qp-3m2x"), None);
+
+        // Each goes on with it: the one that says something else is put beside.
+        keep(&phone, "ask", "A whole thought");
+        tell(&phone);
+        keep(&ann, "ask", "Another thought");
+        hear(&ann, &phone);
+        assert_eq!(draft(&ann, "ask").unwrap(), "Another thought");
+        assert_eq!(draft(&ann, "ask-2").unwrap(), "A whole thought");
+        assert!(ann.run(&["threads"]).err.contains("ask-2.md"));
+
+        // Published here, gone there.
+        Drafts::new(ann.home.drafts()).draft("ask-2").published();
+        tell(&ann);
+        hear(&phone, &ann);
+        assert_eq!(draft(&phone, "ask").unwrap(), "Another thought");
+        assert_eq!(draft(&phone, "ask-2"), None);
+        Drafts::new(phone.home.drafts()).draft("ask").published();
+        tell(&phone);
+        hear(&ann, &phone);
+        assert_eq!(draft(&ann, "ask"), None);
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_takes_no_draft_with_it() {
+        let ann = House::founder("Ann");
+        let phone = ann.second();
+        keep(&ann, "ask", "Half a thought");
+        tell(&ann);
+        hear(&phone, &ann);
+        std::fs::remove_dir_all(ann.home.drafts()).unwrap();
+        tell(&ann);
+        assert_eq!(draft(&ann, "ask").unwrap(), "Half a thought");
+        hear(&phone, &ann);
+        assert_eq!(draft(&phone, "ask").unwrap(), "Half a thought");
+    }
+
+    #[test]
+    fn nothing_is_put_into_a_draft_that_is_open() {
+        let ann = House::founder("Ann");
+        let phone = ann.second();
+        keep(&ann, "ask", "Half a thought");
+        tell(&ann);
+        hear(&phone, &ann);
+        keep(&ann, "ask", "A whole thought");
+        tell(&ann);
+        let open = std::fs::File::open(phone.home.drafts()).unwrap();
+        open.lock_shared().unwrap();
+        hear(&phone, &ann);
+        assert_eq!(draft(&phone, "ask").unwrap(), "Half a thought");
+        drop(open);
+        hear(&phone, &ann);
+        assert_eq!(draft(&phone, "ask").unwrap(), "A whole thought");
+    }
+}

@@ -434,7 +434,9 @@ Examples:
   lanai device add lanaireq1…
 
 Whoever holds a device of yours writes in your name. Compare the device mark with what the new device
-shows.")]
+shows. What you have read, and texts that you began, go to all your devices, sealed to them alone: the
+other members see that a device wrote something for the others, when, and roughly how large. Drafts
+of pages stay on their device.")]
     Add {
         /// What `lanai device join` printed on the new device
         #[arg(value_name = "TEXT")]

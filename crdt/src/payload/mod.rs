@@ -40,7 +40,8 @@ pub use device::{DEVICE_RECORD_BYTES, DeviceStatement, SignedDevice, paper_nonce
 pub use join::{JOIN_RECORD_BYTES, JoinError, JoinRecord, SignedJoinRecord};
 pub use kinds::Kind;
 pub use own::{
-    MAX_DRAFT_KEY_BYTES, OwnChanges, OwnDraft, OwnState, OwnStateError, SHORT_ID_BYTES, ShortId, short_id,
+    MAX_DRAFT_KEY_BYTES, OwnChanges, OwnDraft, OwnState, OwnStateError, SHORT_ID_BYTES, ShortId,
+    short_id,
 };
 pub use page::{Generation, PageKind, Reframe, Run, Splice, Weave};
 pub use power::{

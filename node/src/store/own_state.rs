@@ -78,8 +78,9 @@ fn own_devices(roster: &Roster, me: &MemberId) -> BTreeMap<DeviceId, SealingPubl
 fn shared_drafts(conn: &Connection) -> Result<BTreeMap<String, SharedDraft>, StoreError> {
     let mut drafts: BTreeMap<String, SharedDraft> = BTreeMap::new();
     let of = |key: String| SharedDraft { key, ..SharedDraft::default() };
-    let mut statement =
-        conn.prepare_cached("SELECT key, text, state FROM drafts WHERE state < 2 ORDER BY key, entry")?;
+    let mut statement = conn.prepare_cached(
+        "SELECT key, text, state FROM drafts WHERE state < 2 ORDER BY key, entry",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let key: String = row.get(0)?;
@@ -339,8 +340,7 @@ impl Store {
         self.inner.write(Durability::Normal, 0, |ctx| {
             let own = own_number(ctx.conn, self)?;
             let (conn, community) = (ctx.conn, ctx.community);
-            let loaded =
-                load_specials(conn, &community, ctx.keys()?, Kind::OwnState, Some(own))?;
+            let loaded = load_specials(conn, &community, ctx.keys()?, Kind::OwnState, Some(own))?;
             let state = ctx.roster.clone();
             for (n, entry) in loaded {
                 conn.prepare_cached("DELETE FROM specials WHERE n = ?1")?.execute([n])?;
@@ -348,7 +348,8 @@ impl Store {
                 match sealed.open(&entry.member, &author.device.device(), &author.sealing) {
                     Ok(changes) => {
                         let devices = own_devices(state.roster(), &entry.member);
-                        let has = |d: &DeviceId| sealed.seals.iter().any(|s| *s.device == *d.as_bytes());
+                        let has =
+                            |d: &DeviceId| sealed.seals.iter().any(|s| *s.device == *d.as_bytes());
                         ctx.take_own_state(&entry.id, &changes, devices.keys().all(has))?;
                     }
                     // Written before this device was the member's.

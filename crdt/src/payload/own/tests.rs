@@ -57,10 +57,8 @@ fn a_key_can_be_nothing_but_a_plain_name() {
             sealed: wrap_under(&key, [0; 24], &context(&MEMBER), &envelope).unwrap().into(),
         };
         let seal = seal_to_device(&phone.1.public(), &phone.0, &key, &mut TestRng::new("x"));
-        let seals = vec![DeviceSeal {
-            device: (*phone.0.as_bytes()).into(),
-            sealed: seal.unwrap().into(),
-        }];
+        let seals =
+            vec![DeviceSeal { device: (*phone.0.as_bytes()).into(), sealed: seal.unwrap().into() }];
         let opened = OwnState { seals, ..forged }.open(&MEMBER, &phone.0, &phone.1);
         assert!(matches!(opened, Err(OwnStateError::Payload(_))), "{opened:?}");
     }

@@ -25,8 +25,7 @@ impl Node {
         let place = place_in(dir.path());
         let device = identity.device_id();
         let community = self.store.community();
-        let store =
-            Store::create_returning(&place, community, device, self.now, &mut rng).unwrap();
+        let store = Store::create_returning(&place, community, device, self.now, &mut rng).unwrap();
         let node = Node { dir, place, author, rng, now: self.now, store };
         node.pull(self);
         node
