@@ -40,7 +40,7 @@ pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
     PageShowArgs, PageTakeArgs, ReframeArgs, WhichPage,
 };
-pub use value::{Expiry, Help, Reaction, Role, parse_span};
+pub use value::{Expiry, Help, History as HistoryArg, Reaction, Role, parse_span};
 
 use crate::ui::{ColourChoice, UiOptions, Verbosity};
 

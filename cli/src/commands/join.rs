@@ -611,6 +611,7 @@ mod tests {
             &crate::args::InitArgs {
                 name: None,
                 community: None,
+                history: crate::args::HistoryArg::All,
                 lock: false,
                 phrase: PhraseArgs::default(),
             },

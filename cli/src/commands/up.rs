@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError
     }
     let phrase = phrase::offer(context, &args.phrase)?;
     let names = (args.name.as_deref(), args.community.as_deref());
-    let founded = init::found(context, &home, names, phrase.as_ref())?;
+    let founded = init::found(context, &home, names, args.history, phrase.as_ref())?;
     first(context, &home, args, &founded)
 }
 
@@ -229,6 +229,7 @@ mod tests {
             foreground: false,
             name: None,
             community: None,
+            history: crate::args::HistoryArg::All,
             network: NetworkArgs { listen: vec!["nonsense".into()], ..NetworkArgs::default() },
             phrase: PhraseArgs::default(),
         };
@@ -245,6 +246,7 @@ mod tests {
             foreground: false,
             name: Some("Ann".into()),
             community: Some("porch".into()),
+            history: crate::args::HistoryArg::All,
             network: NetworkArgs::default(),
             phrase: PhraseArgs::default(),
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use lanai_crdt::entry::{DeviceSecret, Signed};
 use lanai_crdt::id::{DeviceId, EntryId};
 use lanai_crdt::payload::{
-    AddDevice, Admit, Ask, Body, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile,
+    AddDevice, Admit, Ask, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile,
     Role, Ticket,
 };
 use lanai_node::home::{Environment, Home};
@@ -56,6 +56,7 @@ impl House {
             profile: profile(name),
             recovery_key: random_bytes(),
             invite: InvitePolicy::Members,
+            history: History::All,
             quorum: (2, 3),
             paper: None,
         };

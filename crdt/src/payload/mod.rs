@@ -48,7 +48,9 @@ pub use power::{
     Accept, AddDevice, Checkpoint, Enact, Motion, Proposal, Readmit, Reason, Remove, Subject,
     recovery_statement, sign_recovery, verify_recovery,
 };
-pub use roster::{Admit, DeviceSeal, Epoch, Genesis, GrantRole, InvitePolicy, Role, Seal, Ticket};
+pub use roster::{
+    Admit, DeviceSeal, Epoch, Genesis, GrantRole, History, InvitePolicy, Role, Seal, Ticket,
+};
 pub use talk::{
     Ask, Community, Edit, Help, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction,
     ThreadState,

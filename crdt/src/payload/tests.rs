@@ -44,6 +44,7 @@ fn samples() -> Vec<Body> {
             quorum_num: 2,
             quorum_den: 3,
             invite: InvitePolicy::Members,
+            history: None,
         }),
         Body::Ticket(Ticket { key: [1; 32].into(), role: Role::Member, uses: 1, expires: Some(9) }),
         Body::TicketClose,
