@@ -46,6 +46,15 @@ fn samples() -> Vec<Body> {
             invite: InvitePolicy::Members,
             history: None,
         }),
+        Body::Genesis(Genesis {
+            rules: 1,
+            founders: vec![ByteVec::from(founder.encode())],
+            recovery_key: [5; 32].into(),
+            quorum_num: 2,
+            quorum_den: 3,
+            invite: InvitePolicy::Members,
+            history: Some(History::FromAdmission),
+        }),
         Body::Ticket(Ticket { key: [1; 32].into(), role: Role::Member, uses: 1, expires: Some(9) }),
         Body::TicketClose,
         Body::Admit(Admit { record: ByteVec::from(newcomer.encode()) }),
@@ -162,6 +171,7 @@ fn golden_bytes() {
 
 const GOLDEN: &[&str] = &[
     "c5ed51c476695033",
+    "c968cf5aff4514cc",
     "67acce8ac663ee76",
     "b0c757c3599e5ba2",
     "2cd9f00e463b1504",
