@@ -16,7 +16,8 @@ use serde_json::Value;
 fn titles(home: &Home) -> Vec<String> {
     let threads = home.json(&["threads"]);
     let title = |t: &Value| t["title"].as_str().unwrap().to_owned();
-    let mut titles: Vec<String> = threads["threads"].as_array().unwrap().iter().map(title).collect();
+    let mut titles: Vec<String> =
+        threads["threads"].as_array().unwrap().iter().map(title).collect();
     titles.sort();
     titles
 }
@@ -38,7 +39,8 @@ fn names(home: &Home) -> Vec<String> {
 fn what_was_said_before_stays_with_those_who_were_there() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, phone] = ["ana", "ben", "phone"].map(|name| Home::new(dir.path(), name));
-    let up = ["up", "--no-mdns", "--listen", "127.0.0.1", "--name", "ana", "--history", "admission"];
+    let up =
+        ["up", "--no-mdns", "--listen", "127.0.0.1", "--name", "ana", "--history", "admission"];
     ana.run(&[&up[..], &["--community", "The Porch"]].concat());
     ana.run(&["charter", "edit", "-m", "What is said here stays here."]);
     let old = ana.text(&["ask", "Who drinks?", "-m", "Between the two of us."], "id");
@@ -58,7 +60,9 @@ fn what_was_said_before_stays_with_those_who_were_there() {
     // He can read nothing of it, and is told so instead of being told to wait.
     assert_eq!(titles(&ben), [""; 0]);
     assert!(said(&ben, &["threads"]).contains("1 earlier thread is from before you joined"));
-    assert!(said(&ben, &["search", "drinks"]).contains("1 earlier thread is from before you joined"));
+    assert!(
+        said(&ben, &["search", "drinks"]).contains("1 earlier thread is from before you joined")
+    );
     assert_ne!(ben.try_run(&["read", &old]).status.code(), Some(0));
     let status = ben.json(&["status"]);
     assert_eq!((&status["waiting"], &status["store"]["locked"]), (&0.into(), &0.into()));

@@ -98,7 +98,8 @@ Examples:
   lanai recover --copy porch.lanai-backup  from a copy of a store, without any node
 
 Name, posts and roles are those that you had. The words sign for a new device, and are not kept here.
-With --revoke-others every other device of yours is turned out; the paper is senior to them all. Whoever
+With --revoke-others every other device of yours is turned out; the paper is senior to them all, if the words
+were made when you joined. Words from `lanai device phrase` turn out what was added after them. Whoever
 finds the paper can do the same: then ask a steward to vouch for a new device (`lanai member vouch`),
 which ends the paper as well. What a stolen device holds it goes on reading; what is written by those who
 have heard of this it does not read.")]
@@ -454,6 +455,30 @@ Examples:
         /// The member, by name or by any unique beginning of the id [default: yourself]
         #[arg(value_name = "MEMBER")]
         member: Option<String>,
+    },
+    /// Make twelve words for paper, or others in their place
+    #[command(after_help = "\
+Examples:
+  lanai device phrase              shown once, and checked by asking two of them back
+  lanai device phrase --replace    the paper is lost: other words
+
+The words are a device of yours that exists on paper only: `lanai recover` with them makes you a new
+device when every other is lost. Whoever finds the paper can be you.
+
+Words that are made later cannot do what those can that are made when you join: they are junior to the
+devices that you have now. They bring you back, and turn out devices that were added after them; one
+that is older they cannot turn out, and it can turn out what they bring. If it was stolen, a steward
+revokes it (`lanai device revoke ID`).
+
+With --replace the words that were made here before are revoked. Those from when you joined are senior to
+every device: only a steward can revoke them.")]
+    Phrase {
+        /// Revoke the words that there are
+        #[arg(long)]
+        replace: bool,
+        /// Write the words to a new file instead of showing them, for scripts
+        #[arg(long, value_name = "FILE")]
+        phrase_file: Option<PathBuf>,
     },
     /// Revoke a device that was lost or stolen
     #[command(after_help = "\

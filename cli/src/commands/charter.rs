@@ -113,7 +113,8 @@ fn edit(context: &mut Context, app: &App, messages: &[String]) -> Result<(), Cli
     let template = Template { initial: view.charter.as_deref().unwrap_or_default(), help: HELP };
     let written = publish::Written::get(context, app, messages, "charter", template, false)?;
     let text = written.text.trim_end().to_owned();
-    let body = Community { name: view.name, charter: Some(text.clone()), salt: random_bytes().into() };
+    let body =
+        Community { name: view.name, charter: Some(text.clone()), salt: random_bytes().into() };
     let entry = NewEntry::new(Body::Community(body), view.heads);
     written.publish(context, app, Ok(entry))?;
     accepted(app, Some(&text))?;
@@ -140,7 +141,9 @@ pub(super) fn meet(context: &mut Context, app: &App, accept: bool) -> Result<(),
         std::thread::sleep(LOOK);
     }
     if app.store().roster()?.history() == History::FromAdmission {
-        context.ui.say("in this community you read what is written from now on, not what was before");
+        context
+            .ui
+            .say("in this community you read what is written from now on, not what was before");
     }
     let Some(view) = current(app)? else { return Ok(()) };
     if !accept && (context.ui.is_json() || !context.ui.can_ask()) {

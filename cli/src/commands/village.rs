@@ -5,8 +5,8 @@ use std::path::Path;
 use lanai_crdt::entry::{DeviceSecret, Signed};
 use lanai_crdt::id::{DeviceId, EntryId};
 use lanai_crdt::payload::{
-    AddDevice, Admit, Ask, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile,
-    Role, Ticket,
+    AddDevice, Admit, Ask, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole,
+    Profile, Role, Ticket,
 };
 use lanai_node::home::{Environment, Home};
 use lanai_node::identity::{Identity, link};

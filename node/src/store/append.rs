@@ -14,7 +14,8 @@ use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash};
 use lanai_crdt::limits::{MAX_HEADS, MAX_REFS};
 use lanai_crdt::payload::{
-    self, AddDevice, Body, Checkpoint, Community, Epoch, Genesis, History, InvitePolicy, JoinRecord, Profile,
+    self, AddDevice, Body, Checkpoint, Community, Epoch, Genesis, History, InvitePolicy,
+    JoinRecord, Profile,
 };
 use lanai_crdt::roster::{RULES_VERSION, RosterEntry};
 use lanai_crdt::seal::{CryptoRng, EpochKey, NONCE_BYTES, SealingSecret, seal_payload};

@@ -64,14 +64,24 @@ pub struct SharedDraft {
     pub changed: bool,
 }
 
-/// The member's devices that state is sealed to: not the one on paper.
-fn own_devices(roster: &Roster, me: &MemberId) -> BTreeMap<DeviceId, SealingPublic> {
+/// The member's devices that state is sealed to: not those on paper.
+fn own_devices(
+    conn: &Connection,
+    roster: &Roster,
+    me: &MemberId,
+) -> Result<BTreeMap<DeviceId, SealingPublic>, StoreError> {
+    let papers = papers(conn)?;
     let devices = roster.member(me).map(|m| m.devices.as_slice()).unwrap_or_default();
-    devices
+    Ok(devices
         .iter()
-        .filter(|d| !d.paper)
+        .filter(|d| !d.paper && !papers.contains(&d.device))
         .filter_map(|d| Some((d.device, SealingPublic::checked(&d.sealing).ok()?)))
-        .collect()
+        .collect())
+}
+
+fn papers(conn: &Connection) -> Result<BTreeSet<DeviceId>, StoreError> {
+    let papers = rows::get_meta(conn, meta::PAPERS)?.unwrap_or_default();
+    Ok(papers.chunks_exact(32).filter_map(DeviceId::from_slice).collect())
 }
 
 /// Loads the drafts that were told and are not replaced.
@@ -231,7 +241,7 @@ impl Ctx<'_> {
         let Some(me) = state.roster().standing(&self.own).map(|own| own.member) else {
             return Ok(false);
         };
-        let devices = own_devices(state.roster(), &me);
+        let devices = own_devices(self.conn, state.roster(), &me)?;
         let known = rows::get_meta(self.conn, meta::OWN_STATE_TO)?.unwrap_or_default();
         let known: BTreeSet<DeviceId> =
             known.chunks_exact(32).filter_map(DeviceId::from_slice).collect();
@@ -347,7 +357,7 @@ impl Store {
                 let Body::OwnState(sealed) = &entry.body else { continue };
                 match sealed.open(&entry.member, &author.device.device(), &author.sealing) {
                     Ok(changes) => {
-                        let devices = own_devices(state.roster(), &entry.member);
+                        let devices = own_devices(conn, state.roster(), &entry.member)?;
                         let has =
                             |d: &DeviceId| sealed.seals.iter().any(|s| *s.device == *d.as_bytes());
                         ctx.take_own_state(&entry.id, &changes, devices.keys().all(has))?;
@@ -386,9 +396,34 @@ impl Store {
     ///
     /// When the store cannot be read.
     pub fn has_other_devices(&self) -> Result<bool, StoreError> {
-        let roster = self.roster()?;
-        let me = roster.standing(&self.inner.own);
-        Ok(me.is_some_and(|own| own_devices(&roster, &own.member).len() > 1))
+        self.inner.connections.read(|conn| {
+            let state = self.inner.rosters.get(conn)?;
+            let Some(own) = state.roster().standing(&self.inner.own) else { return Ok(false) };
+            Ok(own_devices(conn, state.roster(), &own.member)?.len() > 1)
+        })
+    }
+
+    /// The devices that [`Store::note_paper`] was told of.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn papers(&self) -> Result<BTreeSet<DeviceId>, StoreError> {
+        self.inner.connections.read(papers)
+    }
+
+    /// Notes that a device of this member exists on paper only. Of one that was made when the member joined
+    /// the roster knows; of one that was made later only this store.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn note_paper(&self, device: &DeviceId) -> Result<(), StoreError> {
+        self.inner.write(Durability::Normal, 0, |ctx| {
+            let mut papers = rows::get_meta(ctx.conn, meta::PAPERS)?.unwrap_or_default();
+            papers.extend_from_slice(device.as_bytes());
+            rows::set_meta(ctx.conn, meta::PAPERS, &papers)
+        })
     }
 
     /// Tells the other devices of this member what was read and drafted here, and is not told yet; whether

@@ -201,6 +201,8 @@ pub(super) mod meta {
     pub(in super::super) const OWN_STATE_AT: &str = "own_state_at";
     /// The devices that it was told to.
     pub(in super::super) const OWN_STATE_TO: &str = "own_state_to";
+    /// Own devices that are known here to be on paper.
+    pub(in super::super) const PAPERS: &str = "papers";
     /// Prefix of the keys that callers may use.
     pub(in super::super) const SETTING: &str = "setting.";
 }

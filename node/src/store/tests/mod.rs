@@ -6,7 +6,8 @@ use std::path::Path;
 use lanai_crdt::entry::{DeviceSecret, Header, Signed};
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogNumber};
 use lanai_crdt::payload::{
-    Admit, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role, Ticket,
+    Admit, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role,
+    Ticket,
 };
 use lanai_crdt::seal::SealingSecret;
 use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
