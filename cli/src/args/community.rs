@@ -44,11 +44,15 @@ Examples:
   lanai join lanai1q… --name \"Ann Lee\"
   lanai join - < ticket.txt
   lanai join lanai1q… --dial 192.168.4.20:4110
+  lanai join lanai1q… --lock       with a passphrase, which is asked for twice
   lanai join                       go on with a join that was interrupted
 
 Any member whose node can be reached lets you in, not only the one who invited you. A community
 that you are alone in and that has no posts makes room; else use another --home. The members' charter
-is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.")]
+is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.
+
+With --lock keys and store are sealed with a passphrase from the first byte (`lanai help lock`). Until you
+are let in, the ticket and your name lie open in the home, so that the join can be gone on with.")]
 pub struct JoinArgs {
     /// The ticket; \"-\" reads standard input [default: the one used before]
     #[arg(value_name = "TICKET")]
@@ -65,6 +69,9 @@ pub struct JoinArgs {
     /// Accept what the members agree to without being asked
     #[arg(long)]
     pub accept_charter: bool,
+    /// Protect the home with a passphrase
+    #[arg(long)]
+    pub lock: bool,
     /// The phrase that brings you back.
     #[command(flatten)]
     pub phrase: PhraseArgs,
@@ -96,6 +103,10 @@ Examples:
   lanai recover lanaidev1…                 Ann types this on a new machine, and then her twelve words
   lanai recover lanaidev1… --revoke-others --reason \"the bag was stolen\"
   lanai recover --copy porch.lanai-backup  from a copy of a store, without any node
+
+The copy may be anybody's, as long as it is not sealed: the key of a sealed store follows from the keys of
+the device that made it, which are not on the paper. With an export of that device's keys the way is
+`lanai identity import`, then `lanai store restore`.
 
 Name, posts and roles are those that you had. The words sign for a new device, and are not kept here.
 With --revoke-others every other device of yours is turned out; the paper is senior to them all, if the words

@@ -20,7 +20,7 @@ use lanai_node::identity::Identity;
 use lanai_node::identity::link::{self, Invitation};
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::runtime;
-use lanai_node::store::{Author, Incoming, NewEntry, NewRef, Place, Source, Store};
+use lanai_node::store::{self, Author, Incoming, NewEntry, NewRef, Place, Source, Store};
 use serde::Serialize;
 
 use super::{Context, device, govern, init, join, node, phrase, status};
@@ -62,6 +62,17 @@ pub(super) fn run(context: &mut Context, args: &RecoverArgs) -> Result<Exit, Cli
     }
     if let Some(begun) = join::begun(&home)? {
         return Err(begun);
+    }
+    if let Some(copy) = args.copy.as_deref().filter(|copy| store::is_sealed(copy)) {
+        let message = format!(
+            "{} is sealed, and the words do not open it: its key follows from the keys of the device \
+             that made it",
+            copy.display()
+        );
+        return Err(CliError::new(Exit::Locked, "sealed-copy", message).hint(
+            "any member's node brings you back: `lanai recover TEXT`; so does a copy that is not \
+             sealed; with that device's keys: `lanai identity import`, then `lanai store restore`",
+        ));
     }
     let invitation = args.invitation.as_deref().map(Invitation::decode).transpose()?;
     let paper = phrase::read(context, args.phrase_file.as_deref())?.identity();

@@ -64,6 +64,7 @@ fn go_on_joining(
         dial: Vec::new(),
         wait: None,
         accept_charter: false,
+        lock: false,
         phrase,
     };
     join::run_with(context, &join, &args.network)
