@@ -263,23 +263,23 @@ impl Sim<'_> {
     /// Puts a node's home back to its copy. What it wrote since, and nobody got, is gone with it, and
     /// nobody can ask for that.
     fn restore(&mut self, who: usize) {
+        let held = self.nodes[who].me.store().items().expect("a store that works").items;
         self.crash(who);
         let restored = self.nodes[who].me.restore().expect("a directory that works");
         self.nodes[who].start();
         if !restored {
             return;
         }
-        let mut lost: Vec<EntryId> = self.nodes[who].written.iter().copied().collect();
+        let written = self.nodes[who].written.iter().copied();
+        let mut lost: Vec<EntryId> = held.iter().map(|item| item.id).chain(written).collect();
         for node in self.nodes.iter().filter(|n| n.is_honest()) {
             if let Some(store) = &node.me.store {
                 lost = store.unknown(&lost).expect("a store that works");
             }
         }
-        let node = &mut self.nodes[who];
-        for id in &lost {
-            node.written.remove(id);
-        }
-        self.posts.retain(|p| !lost.contains(&p.id));
         self.report.rolled_back += lost.len() as u64;
+        self.gone.extend(lost);
+        self.nodes[who].written.retain(|id| !self.gone.contains(id));
+        self.posts.retain(|p| !self.gone.contains(&p.id));
     }
 }

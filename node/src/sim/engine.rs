@@ -21,8 +21,9 @@ use crate::sync::{Incoming, Input, Query};
 const MAX_EVENTS: usize = 100_000;
 /// Steps of one run.
 const MAX_STEPS: u64 = 5_000_000;
-/// Times that everybody meets before all must be equal.
-const MAX_ROUNDS: u32 = 5;
+/// Rounds in which everybody meets the first node, at most: each of twelve may be the only one who can
+/// open some epoch, and then follows it with one for all.
+const MAX_ROUNDS: u32 = 13;
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -109,6 +110,8 @@ pub(super) struct Sim<'s> {
     pub(super) tickets: BTreeMap<String, (EntryId, [u8; 32])>,
     /// Motions by their names, with the endorsements that were written.
     pub(super) motions: BTreeMap<String, (EntryId, Vec<EntryId>)>,
+    /// What was lost with a home that was put back.
+    pub(super) gone: BTreeSet<EntryId>,
     pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.
     pub(super) live: Vec<usize>,
@@ -161,6 +164,7 @@ impl<'s> Sim<'s> {
             named: BTreeMap::new(),
             tickets: BTreeMap::new(),
             motions: BTreeMap::new(),
+            gone: BTreeSet::new(),
             recovery: DeviceSecret::from_bytes(&Rng(seed).fork("recovery").array()),
             live,
             end: u64::MAX,

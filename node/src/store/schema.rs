@@ -50,8 +50,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::search::TABLES,
     super::search::REFOLD,
     super::cuts::MIGRATION,
+    VOUCHERS,
     super::own_state::MIGRATION,
 ];
+
+/// What waits for its device vouches for the entry before it.
+const VOUCHERS: &str = "CREATE INDEX waiting_by_prev ON waiting (substr(header, 83, 32));";
 
 const V1: &str = r"
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -11,7 +11,7 @@
 //!    holes, or with headers whose payload it lacks, says so, and then nobody is ever "done" by
 //!    digest alone.
 //!
-//! HELLO and DIGEST together take 85 to 90 bytes, frame headers included; that is all that two
+//! HELLO and DIGEST together take some 66 bytes, frame headers included; that is all that two
 //! equal sides send.
 
 use lanai_crdt::id::{CommunityId, EntryId};
@@ -133,24 +133,21 @@ impl LocalState {
     /// The digest under a nonce.
     pub fn digest(&self, nonce: &Nonce) -> Digest {
         let key = blake3::derive_key(DIGEST_CONTEXT, &nonce.0);
-        let mut roster = blake3::Hasher::new_keyed(&key);
-        roster.update(&[0]).update(&self.roster);
-        let mut heads = blake3::Hasher::new_keyed(&key);
-        heads.update(&[1]);
+        let mut held = blake3::Hasher::new_keyed(&key);
+        held.update(&self.roster);
         for head in &self.heads {
-            heads.update(head.as_bytes());
+            held.update(head.as_bytes());
         }
         Digest {
             holes: self.holes,
             wants_payloads: self.wants_payloads,
             entries: self.entries,
-            roster: half(&roster.finalize()),
-            heads: half(&heads.finalize()),
+            held: half(&held.finalize()),
         }
     }
 }
 
-/// DIGEST: u8 flags (1 = holes, 2 = wants payloads), varint entries, 16 bytes roster, 16 bytes heads.
+/// DIGEST: u8 flags (1 = holes, 2 = wants payloads), varint entries, 16 bytes for what is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
     /// Some log has a hole.
@@ -159,10 +156,8 @@ pub struct Digest {
     pub wants_payloads: bool,
     /// Entries in the reconciled set.
     pub entries: u64,
-    /// First half of BLAKE3 over 0 and the roster hash, keyed by the nonce.
-    pub roster: [u8; 16],
-    /// First half of BLAKE3 over 1 and the heads in ascending order, keyed by the nonce.
-    pub heads: [u8; 16],
+    /// First half of BLAKE3 over the roster hash and the heads in ascending order, keyed by the nonce.
+    pub held: [u8; 16],
 }
 
 impl Digest {
@@ -170,8 +165,7 @@ impl Digest {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![u8::from(self.holes) | u8::from(self.wants_payloads) << 1];
         put_varint(&mut out, self.entries);
-        out.extend_from_slice(&self.roster);
-        out.extend_from_slice(&self.heads);
+        out.extend_from_slice(&self.held);
         out
     }
 
@@ -186,8 +180,7 @@ impl Digest {
             holes: flags & 1 != 0,
             wants_payloads: flags & 2 != 0,
             entries: c.varint()?,
-            roster: c.array()?,
-            heads: c.array()?,
+            held: c.array()?,
         };
         c.finish()?;
         Ok(digest)

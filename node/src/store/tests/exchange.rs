@@ -210,6 +210,26 @@ fn unknown_devices_wait_and_count_once_the_admission_is_here() {
 }
 
 #[test]
+fn what_waits_vouches_for_what_comes_before_it() {
+    let mut a = Node::founder("ana");
+    let thread = a.note("t", "root");
+    let other = a.invite("other");
+    let mut b = a.invite("bo");
+    b.pull(&a);
+    let answer = b.reply(thread, "by somebody unknown");
+    let mut of_b = b.everything();
+    of_b.retain(|i| i.signed.header().log.device == b.store.own_device());
+    of_b.sort_by_key(|i| i.signed.header().seq);
+    let last = of_b.pop().unwrap();
+    assert_eq!(other.ingest(vec![last]).waiting, 1);
+    let before: Vec<Incoming> = of_b.iter().map(unsigned).collect();
+    let report = other.ingest(before);
+    assert_eq!((report.waiting, report.refused), (of_b.len(), vec![]));
+    let roster: Vec<Incoming> = a.store.roster_entries().unwrap().iter().map(incoming).collect();
+    assert!(other.ingest(roster).new.contains(&answer));
+}
+
+#[test]
 fn an_own_admission_lets_in_who_waits() {
     let mut a = Node::founder("ana");
     let thread = a.note("t", "root");

@@ -32,7 +32,7 @@ fn frames() {
     pin(
         FrameType::Digest,
         &state.digest(&nonce).encode(),
-        "0000230201e807e964ba012545984266397935674d9c7be5071126d0b60c15980ff494e0ceedec",
+        "0000130201e8079ea0305b3fa01b22c11b7ffd80f73809",
     );
     let want = Want { last: true, payloads: true, ids: ids[..1].to_vec() };
     pin(

@@ -5,5 +5,4 @@ mod exchange;
 mod golden;
 mod hostile;
 mod pair;
-mod sim;
 mod world;
