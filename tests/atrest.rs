@@ -227,3 +227,48 @@ fn a_home_without_passphrase_is_wiped_and_purged() {
     assert_eq!(files(&ana.root).len(), 1);
     assert_fails(&ana.try_run(&["threads", "--json"]), 3, "no-community");
 }
+
+#[test]
+fn who_joins_with_a_passphrase_is_locked_from_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let ana = Home::new(dir.path(), "ana");
+    ana.up();
+    ana.run(&["note", "The ford", "-m", "North of the mill."]);
+    let (ticket, address) = (ana.ticket("1"), ana.address());
+    let ben = Locked::new(dir.path(), "ben");
+    ben.home.stay_here();
+    let join = ["join", &ticket, "--name", "Ben Adeyemi", "--dial", &address, "--wait", "40s"];
+    let join = [&join[..], &["--lock", "--json"]].concat();
+    assert_fails(&ben.home.try_run(&join), 1, "unattended");
+    assert!(!ben.home.root.join("device.key").exists(), "nothing is made without it");
+    ben.knowing(&join);
+    // The node that was started has the keys.
+    homes::until("Ben has the note", || ben.home.run(&["threads"]).contains("The ford"));
+    ben.home.run(&["lock"]);
+    assert_fails(&ben.home.try_run(&["threads", "--json"]), 4, "locked");
+    assert!(ben.knowing(&["threads"]).contains("The ford"));
+    let key = std::fs::read(ben.home.root.join("device.key")).unwrap();
+    assert_eq!(key.get(8).copied(), Some(2), "{:?}", &key[..16]);
+    assert!(!ben.home.root.join("join.json").exists());
+    if lanai_node::store::CAN_SEAL {
+        assert!(lanai_node::store::is_sealed(&ben.home.root.join("store.db")));
+        for (path, bytes) in files(&ben.home.root) {
+            let text = b"Ben Adeyemi";
+            assert!(!bytes.windows(text.len()).any(|w| w == text), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_sealed_copy_is_no_way_back_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let ana = Home::new(dir.path(), "ana");
+    let (copy, words) = (dir.path().join("copy"), dir.path().join("words"));
+    // Whole pages of noise, as a sealed store is to whoever lacks the key.
+    std::fs::write(&copy, vec![0xa5; 8192]).unwrap();
+    std::fs::write(&words, "x").unwrap();
+    let [copy, words] = [&copy, &words].map(|path| path.to_str().unwrap());
+    let out = ana.try_run(&["recover", "--copy", copy, "--phrase-file", words, "--json"]);
+    assert_fails(&out, 4, "sealed-copy");
+    assert!(!ana.root.join("device.key").exists());
+}

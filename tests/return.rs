@@ -312,3 +312,67 @@ fn a_founder_comes_back_with_twelve_words() {
     until_equal(&[&ben, &new]);
     assert_eq!(member(&ben, "ben")["role"], "lead");
 }
+
+#[test]
+fn words_that_are_made_later_bring_back_and_turn_out_what_is_younger() {
+    let dir = tempfile::tempdir().unwrap();
+    let [ana, ben] = community(dir.path(), ["ana", "ben"]);
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let [first, second] = ["first", "second"].map(file);
+    let none = ben.try_run(&["device", "phrase"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("--phrase-file"), "{none:?}");
+    ben.run(&["device", "phrase", "--phrase-file", &first]);
+    let again = ben.try_run(&["device", "phrase", "--phrase-file", &second]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--replace"), "{again:?}");
+    let made = ben.json(&["device", "phrase", "--replace", "--phrase-file", &second]);
+    assert_eq!(made["revoked"].as_array().unwrap().len(), 1, "{made}");
+    assert_eq!(made["senior"].as_array().unwrap().len(), 0, "{made}");
+    let devices = ben.json(&["device", "list"])["devices"].as_array().unwrap().clone();
+    let on_paper: Vec<bool> = devices.iter().map(|d| d["paper"].as_bool().unwrap()).collect();
+    assert_eq!(on_paper, [false, true], "the paper is junior");
+
+    let tablet = Home::new(dir.path(), "tablet");
+    tablet.stay_here();
+    let invitation = ben.text(&["device", "invite"], "invitation");
+    let request = tablet.text(&["device", "join", &invitation], "request");
+    ben.run(&["device", "add", &request, "--yes"]);
+    until_equal(&[&ana, &ben]);
+    ben.stop();
+
+    let invitation = ana.text(&["device", "invite", "--member", "ben"], "invitation");
+    let new = Home::new(dir.path(), "new");
+    new.stay_here();
+    let recover = |words: &str| {
+        let line = ["recover", &invitation, "--phrase-file", words, "--revoke-others", "--json"];
+        new.try_run(&[&line[..], &["--wait", "10s"]].concat())
+    };
+    assert_eq!(recover(&first).status.code(), Some(7), "words that were replaced");
+    let out = recover(&second);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let back: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(back["revoked"].as_array().unwrap().len(), 1, "{back}");
+    let laptop = devices[0]["id"].as_str().unwrap();
+    assert_eq!(back["others"].as_array().unwrap(), &[laptop], "it is older than the words");
+    until_equal(&[&ana, &new]);
+    ana.run(&["device", "revoke", laptop, "--yes"]);
+    until_equal(&[&ana, &new]);
+    assert_eq!(member(&ana, "ben")["devices"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn words_from_joining_are_revoked_by_a_steward_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let ana = Home::new(dir.path(), "ana");
+    ana.up();
+    let eve = Home::new(dir.path(), "eve");
+    joins_with_phrase(&eve, &ana.ticket("1"), &ana);
+    until_equal(&[&ana, &eve]);
+    let file = dir.path().join("later");
+    let made =
+        eve.json(&["device", "phrase", "--replace", "--phrase-file", file.to_str().unwrap()]);
+    let senior = made["senior"][0].as_str().unwrap();
+    until_equal(&[&ana, &eve]);
+    ana.run(&["device", "revoke", senior, "--yes"]);
+    until_equal(&[&ana, &eve]);
+    assert_eq!(eve.json(&["device", "list"])["devices"].as_array().unwrap().len(), 2);
+}

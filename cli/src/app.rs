@@ -23,6 +23,7 @@ use lanai_node::store::{Author, NewEntry, PageError, Place, Store, StoreError, T
 use crate::commands::Context;
 use crate::error::{CliError, Exit};
 use crate::layout::Text;
+use crate::own;
 use crate::ui::Ui;
 
 pub use find::Spot;
@@ -199,14 +200,16 @@ impl App {
         Ok(self.store.thread(id)?)
     }
 
-    /// Brings lists and search up to date, as far as that is quick. How many entries are left
+    /// Brings lists, search, and what other devices of ours told up to date, as far as that is quick. How many entries are left
     /// for the node, or for the next time.
     ///
     /// # Errors
     ///
     /// When the store cannot be read or written.
     pub fn catch_up(&self) -> Result<u64, CliError> {
-        Ok(self.store.fold_pending(QUICK_FOLD)?.left)
+        let left = self.store.fold_pending(QUICK_FOLD)?.left;
+        own::take(self)?;
+        Ok(left)
     }
 
     /// The secret keys that entries are written with.

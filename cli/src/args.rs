@@ -42,7 +42,7 @@ pub use page::{
     PageShowArgs, PageTakeArgs, ReframeArgs, WhichPage,
 };
 pub use talk::{TalkAddArgs, TalkCommand, TalkConsentArgs, TalkOpenArgs, TalkPublishArgs};
-pub use value::{Expiry, Help, Reaction, Role, parse_span};
+pub use value::{Expiry, Help, History as HistoryArg, Reaction, Role, parse_span};
 
 use crate::ui::{ColourChoice, UiOptions, Verbosity};
 

@@ -61,7 +61,7 @@ mod ticket;
 mod topic;
 mod up;
 #[cfg(test)]
-mod village;
+pub(crate) mod village;
 mod watch;
 mod welcome;
 mod who;
@@ -77,6 +77,7 @@ use lanai_node::identity::Unlocked;
 
 use crate::args::{Command, Global};
 use crate::error::{CliError, Exit};
+use crate::own;
 use crate::time;
 use crate::ui::Ui;
 
@@ -129,6 +130,24 @@ impl Context {
 /// Whatever kept it from its work.
 pub fn run(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
     lock::get_keys(context, command)?;
+    let done = run_one(context, command);
+    if matches!(
+        command,
+        Command::Read(_)
+            | Command::Inbox(_)
+            | Command::Ask(_)
+            | Command::Note(_)
+            | Command::Reply(_)
+            | Command::Edit(_)
+            | Command::Outcome(_)
+            | Command::Charter(_)
+    ) {
+        own::tell_after(context, false);
+    }
+    done
+}
+
+fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Paths => paths::run(context),
         Command::Completion(args) => completion::run(context, args),

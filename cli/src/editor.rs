@@ -7,6 +7,7 @@
 //! 3. The file holds the text, then a *scissors line*, then help. Nothing from the scissors line
 //!    on is published, so help needs no comment sign, and a text may begin its lines with `#`.
 //! 4. An empty text publishes nothing and removes the draft.
+//! 5. Drafts go to the writer's other devices too (`own`).
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
@@ -67,6 +68,18 @@ impl Drafts {
     #[must_use]
     pub fn draft(&self, purpose: &str) -> Draft {
         Draft { path: self.dir.join(format!("{}.md", file_stem(purpose))) }
+    }
+
+    /// While the result lives no editor is opened on a draft; `None` where one is open.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made.
+    pub fn alone(&self) -> Result<Option<fs::File>, CliError> {
+        let io = |error| failed("open", &self.dir, &error);
+        make_dir(&self.dir).map_err(io)?;
+        let dir = fs::File::open(&self.dir).map_err(io)?;
+        Ok(dir.try_lock().is_ok().then_some(dir))
     }
 
     /// The purposes, as folded into file names, and the files of all drafts that are kept.
@@ -194,6 +207,9 @@ impl Draft {
         let file = format!("{text}\n\n{SCISSORS}\n{}\n", help.trim_end());
         self.write(&file).map_err(|error| failed("write the draft", &self.path, &error))?;
 
+        // Nothing that comes from another device is put into the file meanwhile.
+        let dir = self.path.parent().and_then(|dir| fs::File::open(dir).ok());
+        let _open = dir.filter(|dir| dir.lock_shared().is_ok());
         let hold = Hold::new();
         let status = editor_command(editor, &self.path).status();
         drop(hold);
@@ -227,7 +243,7 @@ impl Draft {
     /// Replaces the file in one step, so that a crash leaves the old text or the new one.
     fn write(&self, text: &str) -> io::Result<()> {
         if let Some(dir) = self.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            make_dir(dir)?;
         }
         let fresh = self.path.with_extension(format!("new-{}", std::process::id()));
         let mut file =
@@ -236,6 +252,10 @@ impl Draft {
         file.sync_all()?;
         fs::rename(&fresh, &self.path)
     }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> CliError {

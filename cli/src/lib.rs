@@ -25,6 +25,7 @@ pub mod interrupt;
 pub mod json;
 pub mod layout;
 pub mod logs;
+mod own;
 pub mod pager;
 pub mod progress;
 pub mod qr;

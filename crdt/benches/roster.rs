@@ -55,6 +55,7 @@ impl Village {
             quorum_num: 2,
             quorum_den: 3,
             invite: InvitePolicy::Members,
+            history: None,
         });
         let id = v.add(&secret(0), &[], &[], genesis);
         v.community = id.as_community();

@@ -64,6 +64,14 @@ pub const MAX_SEEN_HEADS: usize = 1000;
 pub const MAX_ENDORSEMENTS: usize = 500;
 /// Devices that a member may have at once.
 pub const MAX_MEMBER_DEVICES: usize = 32;
+/// Posts that one own-state entry marks as read.
+pub const MAX_OWN_READS: usize = 3500;
+/// Drafts in one own-state entry.
+pub const MAX_OWN_DRAFTS: usize = 64;
+/// Bytes of a draft that is shared among one's own devices.
+pub const MAX_DRAFT_BYTES: usize = 32 * 1024;
+/// Bytes of all that one own-state entry holds, before it is sealed.
+pub const MAX_OWN_STATE_BYTES: usize = 36 * 1024;
 /// Branches of one device that take part in the log frontier.
 pub const MAX_BRANCHES: usize = 8;
 /// Bytes of a frame of the sync protocol, header included, and of a gossip message.
@@ -107,6 +115,10 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("log heads in a checkpoint", MAX_SEEN_HEADS, ""),
     ("endorsements in an enactment", MAX_ENDORSEMENTS, ""),
     ("devices of a member", MAX_MEMBER_DEVICES, ""),
+    ("posts that one own-state entry marks as read", MAX_OWN_READS, ""),
+    ("drafts in one own-state entry", MAX_OWN_DRAFTS, ""),
+    ("draft shared among one's own devices", MAX_DRAFT_BYTES, "bytes"),
+    ("content of one own-state entry", MAX_OWN_STATE_BYTES, "bytes"),
     ("frame and gossip message", MAX_FRAME_BYTES, "bytes"),
     ("entries waiting for what they refer to", MAX_WAITING_ENTRIES, ""),
     ("bytes of waiting entries", MAX_WAITING_BYTES, "bytes"),

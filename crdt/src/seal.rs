@@ -539,4 +539,4 @@ impl fmt::Debug for TalkKey {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -87,6 +87,7 @@ impl Village {
             quorum_num: 2,
             quorum_den: 3,
             invite: InvitePolicy::Members,
+            history: None,
         };
         village.community = village.write(founder, &[], &Body::Genesis(genesis)).as_community();
         let id = *village.key.id().as_bytes();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{
-    Admit, Body, InvitePolicy, JoinRecord, Note, Post, PostRole, Profile, Role, Ticket,
+    Admit, Body, History, InvitePolicy, JoinRecord, Note, Post, PostRole, Profile, Role, Ticket,
 };
 use lanai_crdt::thread::PostText;
 use lanai_node::control::{Client, NodeStatus, Reply, Request};
@@ -65,6 +65,7 @@ pub(crate) fn found(dir: &Path, name: &str) -> Result<Person> {
         profile: Profile { name: name.into(), ..Profile::default() },
         recovery_key: random_bytes(),
         invite: InvitePolicy::Members,
+        history: History::All,
         quorum: (2, 3),
         paper: None,
     };

@@ -251,7 +251,7 @@ mod tests {
     #[test]
     #[cfg(feature = "sqlcipher")]
     fn of_a_sealed_store_nothing_can_be_read_at_any_interruption() {
-        use lanai_crdt::payload::{InvitePolicy, Profile};
+        use lanai_crdt::payload::{History, InvitePolicy, Profile};
 
         use crate::identity::Identity;
         use crate::identity::passphrase::{Cost, Lock, Passphrase};
@@ -282,6 +282,7 @@ mod tests {
                     profile: Profile { name: "Ana Okafor".into(), ..Profile::default() },
                     recovery_key: [1; 32],
                     invite: InvitePolicy::Members,
+                    history: History::All,
                     quorum: (2, 3),
                     paper: None,
                 };

@@ -44,11 +44,15 @@ Examples:
   lanai join lanai1q… --name \"Ann Lee\"
   lanai join - < ticket.txt
   lanai join lanai1q… --dial 192.168.4.20:4110
+  lanai join lanai1q… --lock       with a passphrase, which is asked for twice
   lanai join                       go on with a join that was interrupted
 
 Any member whose node can be reached lets you in, not only the one who invited you. A community
 that you are alone in and that has no posts makes room; else use another --home. The members' charter
-is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.")]
+is shown once it has come (`lanai charter`); the phrase is explained by `lanai help recover`.
+
+With --lock keys and store are sealed with a passphrase from the first byte (`lanai help lock`). Until you
+are let in, the ticket and your name lie open in the home, so that the join can be gone on with.")]
 pub struct JoinArgs {
     /// The ticket; \"-\" reads standard input [default: the one used before]
     #[arg(value_name = "TICKET")]
@@ -65,6 +69,9 @@ pub struct JoinArgs {
     /// Accept what the members agree to without being asked
     #[arg(long)]
     pub accept_charter: bool,
+    /// Protect the home with a passphrase
+    #[arg(long)]
+    pub lock: bool,
     /// The phrase that brings you back.
     #[command(flatten)]
     pub phrase: PhraseArgs,
@@ -97,8 +104,13 @@ Examples:
   lanai recover lanaidev1… --revoke-others --reason \"the bag was stolen\"
   lanai recover --copy porch.lanai-backup  from a copy of a store, without any node
 
+The copy may be anybody's, as long as it is not sealed: the key of a sealed store follows from the keys of
+the device that made it, which are not on the paper. With an export of that device's keys the way is
+`lanai identity import`, then `lanai store restore`.
+
 Name, posts and roles are those that you had. The words sign for a new device, and are not kept here.
-With --revoke-others every other device of yours is turned out; the paper is senior to them all. Whoever
+With --revoke-others every other device of yours is turned out; the paper is senior to them all, if the words
+were made when you joined. Words from `lanai device phrase` turn out what was added after them. Whoever
 finds the paper can do the same: then ask a steward to vouch for a new device (`lanai member vouch`),
 which ends the paper as well. What a stolen device holds it goes on reading; what is written by those who
 have heard of this it does not read.")]
@@ -434,7 +446,9 @@ Examples:
   lanai device add lanaireq1…
 
 Whoever holds a device of yours writes in your name. Compare the device mark with what the new device
-shows.")]
+shows. What you have read, and texts that you began, go to all your devices, sealed to them alone: the
+other members see that a device wrote something for the others, when, and roughly how large. Drafts
+of pages stay on their device.")]
     Add {
         /// What `lanai device join` printed on the new device
         #[arg(value_name = "TEXT")]
@@ -452,6 +466,30 @@ Examples:
         /// The member, by name or by any unique beginning of the id [default: yourself]
         #[arg(value_name = "MEMBER")]
         member: Option<String>,
+    },
+    /// Make twelve words for paper, or others in their place
+    #[command(after_help = "\
+Examples:
+  lanai device phrase              shown once, and checked by asking two of them back
+  lanai device phrase --replace    the paper is lost: other words
+
+The words are a device of yours that exists on paper only: `lanai recover` with them makes you a new
+device when every other is lost. Whoever finds the paper can be you.
+
+Words that are made later cannot do what those can that are made when you join: they are junior to the
+devices that you have now. They bring you back, and turn out devices that were added after them; one
+that is older they cannot turn out, and it can turn out what they bring. If it was stolen, a steward
+revokes it (`lanai device revoke ID`).
+
+With --replace the words that were made here before are revoked. Those from when you joined are senior to
+every device: only a steward can revoke them.")]
+    Phrase {
+        /// Revoke the words that there are
+        #[arg(long)]
+        replace: bool,
+        /// Write the words to a new file instead of showing them, for scripts
+        #[arg(long, value_name = "FILE")]
+        phrase_file: Option<PathBuf>,
     },
     /// Revoke a device that was lost or stolen
     #[command(after_help = "\

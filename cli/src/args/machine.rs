@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::value::parse_span;
+use super::value::{History, parse_span};
 
 /// How a node reaches the network.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,7 +47,8 @@ Examples:
 
 The first time it makes your identity and a community, starts the node in the background and
 prints a ticket for others. Later it starts the node if it is not running and shows what is new.
-The phrase that is offered the first time is explained by `lanai help recover`.")]
+The phrase that is offered the first time is explained by `lanai help recover`, --history by \
+`lanai help init`.")]
 pub struct UpArgs {
     /// Run the node here, not in the background
     #[arg(short, long)]
@@ -58,6 +59,9 @@ pub struct UpArgs {
     /// Name of the community to be made [default: after you]
     #[arg(long, value_name = "NAME")]
     pub community: Option<String>,
+    /// How far back newcomers will read in the community to be made
+    #[arg(long, value_enum, default_value = "all")]
+    pub history: History,
     /// The phrase that brings you back.
     #[command(flatten)]
     pub phrase: PhraseArgs,
@@ -72,9 +76,16 @@ pub struct UpArgs {
 Examples:
   lanai init --name \"Ann Lee\" --community \"Platoon leaders\"
   lanai init --lock                with a passphrase, which is asked for twice
+  lanai init --history admission   newcomers read what is written once they are in
 
 `lanai up` does this by itself the first time. The phrase that is offered is explained by `lanai help recover`. \
-A passphrase can be put on later, too: `lanai lock`.")]
+A passphrase can be put on later, too: `lanai lock`.
+
+By default newcomers read everything: a community's memory is its point. With --history admission they read
+nothing that was written before they came, nor what somebody wrote who had not heard of them yet, and see
+only that it is there; who was there reads all, on new devices too. That is settled for good, and
+each admission then costs a new key for every member: it is meant for some hundred members. A member can
+still show a newcomer what was said.")]
 pub struct InitArgs {
     /// Your name, as others see it [default: your user name]
     #[arg(long, value_name = "NAME")]
@@ -82,6 +93,9 @@ pub struct InitArgs {
     /// Name of the community [default: after you]
     #[arg(long, value_name = "NAME")]
     pub community: Option<String>,
+    /// How far back newcomers read
+    #[arg(long, value_enum, default_value = "all")]
+    pub history: History,
     /// Protect the home with a passphrase
     #[arg(long)]
     pub lock: bool,

@@ -15,6 +15,16 @@ pub enum Role {
     Steward,
 }
 
+/// How far back newcomers read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum History {
+    /// Everything, to the first day
+    #[default]
+    All,
+    /// What is written from their admission on
+    Admission,
+}
+
 /// What one can say of a post without words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Reaction {

@@ -1,12 +1,11 @@
 //! `lanai charter`: what the members of the community agree to.
 //!
 //! The text is a steward's, sealed like all that is written, so a newcomer sees it with the first
-//! exchange after being let in. Which version somebody accepted stays in the own store.
+//! exchange after being let in. What somebody accepted stays in the own store.
 
 use std::time::{Duration, Instant};
 
-use lanai_crdt::id::EntryId;
-use lanai_crdt::payload::{Body, Community, Role};
+use lanai_crdt::payload::{Body, Community, History, Role};
 use lanai_crdt::people::CommunityView;
 use lanai_node::random::random_bytes;
 use lanai_node::store::NewEntry;
@@ -22,7 +21,7 @@ use crate::layout::{Indent, Style, Text};
 const HELP: &str = "\
 What the members of this community agree to. Everybody sees each version, and who set it.
 Nothing from the line above on is published.";
-/// The setting of the store that names the version which was accepted.
+/// The setting of the store that holds the text which was accepted.
 const ACCEPTED: &str = "charter";
 /// How long a newcomer waits for the charter.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +42,7 @@ pub(super) fn run(context: &mut Context, command: &CharterCommand) -> Result<Exi
         CharterCommand::Show => {}
         CharterCommand::Accept => {
             let view = current(&app)?.ok_or_else(none)?;
-            accepted(&app, &view.entry)?;
+            accepted(&app, view.charter.as_deref())?;
             context.ui.say("accepted");
         }
         CharterCommand::Edit(text) => edit(context, &app, &text.message)?,
@@ -56,7 +55,7 @@ pub(super) fn run(context: &mut Context, command: &CharterCommand) -> Result<Exi
         }
         return Err(none());
     };
-    let accepted = is_accepted(&app, &view.entry)?;
+    let accepted = is_accepted(&app, &view)?;
     if context.ui.is_json() {
         let version = Some(view.entry.full());
         context.ui.json("charter", &CharterShape { charter: view.charter, version, accepted })?;
@@ -79,12 +78,14 @@ fn current(app: &App) -> Result<Option<CommunityView>, CliError> {
     Ok(app.store().community_info()?.view.filter(|v| v.charter.is_some()))
 }
 
-fn accepted(app: &App, version: &EntryId) -> Result<(), CliError> {
-    Ok(app.store().set_setting(ACCEPTED, Some(version.as_bytes()))?)
+fn accepted(app: &App, text: Option<&str>) -> Result<(), CliError> {
+    Ok(app.store().set_setting(ACCEPTED, text.map(str::as_bytes))?)
 }
 
-fn is_accepted(app: &App, version: &EntryId) -> Result<bool, CliError> {
-    Ok(app.store().setting(ACCEPTED)?.is_some_and(|v| v == version.as_bytes()))
+/// The same text may be set again, and is not to be accepted again.
+fn is_accepted(app: &App, view: &CommunityView) -> Result<bool, CliError> {
+    let text = view.charter.as_ref().map(String::as_bytes);
+    Ok(app.store().setting(ACCEPTED)?.as_deref() == text)
 }
 
 fn show(context: &mut Context, app: &App, view: &CommunityView) -> Result<(), CliError> {
@@ -116,10 +117,11 @@ fn edit(context: &mut Context, app: &App, messages: &[String]) -> Result<(), Cli
     };
     let written = publish::Written::get(context, app, messages, "charter", template, false)?;
     let text = written.text.trim_end().to_owned();
-    let body = Community { name: view.name, charter: Some(text), salt: random_bytes().into() };
+    let body =
+        Community { name: view.name, charter: Some(text.clone()), salt: random_bytes().into() };
     let entry = NewEntry::new(Body::Community(body), view.heads);
-    let id = written.publish(context, app, Ok(entry))?;
-    accepted(app, &id)?;
+    written.publish(context, app, Ok(entry))?;
+    accepted(app, Some(&text))?;
     context.ui.say("set; members see it and are asked to accept it");
     Ok(())
 }
@@ -127,7 +129,7 @@ fn edit(context: &mut Context, app: &App, messages: &[String]) -> Result<(), Cli
 /// Says so where there is a charter that was not accepted.
 pub(super) fn remind(context: &mut Context, app: &App) -> Result<(), CliError> {
     if let Some(view) = current(app)?
-        && !is_accepted(app, &view.entry)?
+        && !is_accepted(app, &view)?
     {
         context.ui.hint("what the members agree to is new to you: `lanai charter show`");
     }
@@ -142,6 +144,11 @@ pub(super) fn meet(context: &mut Context, app: &App, accept: bool) -> Result<(),
         app.catch_up()?;
         std::thread::sleep(LOOK);
     }
+    if app.store().roster()?.history() == History::FromAdmission {
+        context
+            .ui
+            .say("in this community you read what is written from now on, not what was before");
+    }
     let Some(view) = current(app)? else { return Ok(()) };
     if !accept && (context.ui.is_json() || !context.ui.can_ask()) {
         return remind(context, app);
@@ -150,7 +157,7 @@ pub(super) fn meet(context: &mut Context, app: &App, accept: bool) -> Result<(),
         show(context, app, &view)?;
     }
     if accept || context.ui.ask("Do you accept this? [y/N]")?.to_lowercase().starts_with('y') {
-        return accepted(app, &view.entry);
+        return accepted(app, view.charter.as_deref());
     }
     context.ui.warn("you are in, and have not accepted what the others agreed to");
     context.ui.hint("`lanai charter accept` does it later, `lanai leave` takes you out again");

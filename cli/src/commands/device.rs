@@ -1,8 +1,10 @@
 //! `lanai device`: the devices of a person.
 
-use lanai_crdt::id::DeviceId;
+use std::path::Path;
+
+use lanai_crdt::id::{DeviceId, MemberId};
 use lanai_crdt::payload::{AddDevice, Body, SignedDevice, Subject};
-use lanai_crdt::roster::DeviceRecord;
+use lanai_crdt::roster::{DeviceRecord, Roster};
 use lanai_node::identity::link::{self, Invitation, LinkError};
 use lanai_node::identity::{Identity, private};
 use lanai_node::net::{Multiaddr, device_key_of, peer_id_of, split_peer};
@@ -10,7 +12,7 @@ use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::store::{Place, Store, StoreError};
 use serde::Serialize;
 
-use super::{Context, govern, identity, init, join, node, status};
+use super::{Context, govern, identity, init, join, node, phrase, status};
 use crate::app::{App, Person, by_id};
 use crate::args::DeviceCommand;
 use crate::error::{CliError, Exit};
@@ -43,6 +45,15 @@ struct Added {
 }
 
 #[derive(Serialize)]
+struct OnPaper {
+    device: String,
+    short: String,
+    revoked: Vec<String>,
+    /// Words that only a steward can revoke.
+    senior: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct Devices {
     member: Person,
     devices: Vec<DeviceShape>,
@@ -64,6 +75,9 @@ pub(super) fn run(context: &mut Context, command: &DeviceCommand) -> Result<Exit
         DeviceCommand::Join { invitation } => request(context, invitation.as_deref()),
         DeviceCommand::Add { request, yes } => add(context, request, *yes),
         DeviceCommand::List { member } => list(context, member.as_deref()),
+        DeviceCommand::Phrase { replace, phrase_file } => {
+            on_paper(context, *replace, phrase_file.as_deref())
+        }
         DeviceCommand::Revoke { id, reason, yes } => revoke(context, id, reason.as_deref(), *yes),
     }
 }
@@ -227,6 +241,58 @@ pub(super) fn enrol(
     }
 }
 
+/// Makes a device on paper for who is a member already.
+fn on_paper(context: &mut Context, replace: bool, file: Option<&Path>) -> Result<Exit, CliError> {
+    let app = App::open(context)?;
+    app.catch_up()?;
+    let me = app.me()?;
+    let roster = app.store().roster()?;
+    let old = papers(&app, &roster, &me)?;
+    if !old.is_empty() && !replace {
+        return Err(CliError::failed("exists", "there are words on paper for you already")
+            .hint("`lanai device phrase --replace` makes others, if the paper is lost"));
+    }
+    let paper = phrase::make(context, file)?.identity();
+    enrol(context, &app, &link::record(&paper, app.store().community(), me, random_bytes()))?;
+    let device = paper.device_id();
+    app.store().note_paper(&device)?;
+    let (mut revoked, mut senior) = (Vec::new(), Vec::new());
+    for lost in old {
+        match turn_out(context, &app, lost, Some("other words are on paper")) {
+            Ok(()) => revoked.push(lost),
+            Err(error) if error.exit == Exit::Refused => senior.push(lost),
+            Err(error) => return Err(error),
+        }
+    }
+    if context.ui.is_json() {
+        let full = |ids: &[DeviceId]| ids.iter().map(DeviceId::full).collect();
+        let (revoked, senior) = (full(&revoked), full(&senior));
+        let (device, short) = (device.full(), device.short());
+        context.ui.json("device-phrase", &OnPaper { device, short, revoked, senior })?;
+        return Ok(Exit::Done);
+    }
+    context.ui.say(Text::from("the words are a device of yours, ").with(Style::Id, device.short()));
+    if !revoked.is_empty() {
+        context.ui.say("the words from before are revoked");
+    }
+    for lost in senior {
+        context.ui.warn("the words from when you joined are senior to this device, and stay good");
+        context.ui.hint(format!("a steward revokes them: `lanai device revoke {}`", lost.short()));
+    }
+    context.ui.hint(
+        "they bring you back, and turn out what was added after them: `lanai device phrase --help`",
+    );
+    Ok(Exit::Done)
+}
+
+/// The devices of a member that are on paper, as far as that is known here.
+fn papers(app: &App, roster: &Roster, me: &MemberId) -> Result<Vec<DeviceId>, CliError> {
+    let made_here = app.store().papers()?;
+    let devices = govern::present(roster, me)?.devices.iter();
+    let papers = devices.filter(|d| d.paper || made_here.contains(&d.device));
+    Ok(papers.map(|d| d.device).collect())
+}
+
 fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     app.catch_up()?;
@@ -238,12 +304,13 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     let roster = app.store().roster()?;
     let devices = &govern::present(&roster, &wanted)?.devices;
     let own = app.store().own_device();
+    let papers = papers(&app, &roster, &wanted)?;
     if context.ui.is_json() {
         let shape = |d: &DeviceRecord| DeviceShape {
             id: d.device.full(),
             short: d.device.short(),
             this: d.device == own,
-            paper: d.paper,
+            paper: papers.contains(&d.device),
         };
         let devices = devices.iter().map(shape).collect();
         context.ui.json("devices", &Devices { member: people.person(&wanted), devices })?;
@@ -253,7 +320,7 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     let mut table = Table::new().column("DEVICE").column("");
     for device in devices {
         let id = if terminal { device.device.short() } else { device.device.full() };
-        let note = match (device.device == own, device.paper) {
+        let note = match (device.device == own, papers.contains(&device.device)) {
             (true, _) => "this one",
             (_, true) => "on paper",
             _ => "",
@@ -262,6 +329,24 @@ fn list(context: &mut Context, member: Option<&str>) -> Result<Exit, CliError> {
     }
     context.ui.table(&table)?;
     Ok(Exit::Done)
+}
+
+/// Revokes a device, and gives all others a key that it does not get.
+fn turn_out(
+    context: &mut Context,
+    app: &App,
+    device: DeviceId,
+    reason: Option<&str>,
+) -> Result<(), CliError> {
+    let subject = Subject::Device((*device.as_bytes()).into());
+    let cut = app.store().cut_of(&[device].into())?;
+    let why = govern::Why { reason, recovery: None };
+    govern::remove_with_cut(context, app, &cut, subject, why)?;
+    if device != app.store().own_device() {
+        app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
+        app.written(context)?;
+    }
+    Ok(())
 }
 
 fn revoke(
@@ -287,14 +372,7 @@ fn revoke(
         .with(Style::Id, device.device.short())
         .plain(format!(" of {}?", people.shown(&owner.id).to_plain()));
     context.ui.confirm(question, yes)?;
-    let subject = Subject::Device((*device.device.as_bytes()).into());
-    let cut = app.store().cut_of(&[device.device].into())?;
-    let why = govern::Why { reason, recovery: None };
-    govern::remove_with_cut(context, &app, &cut, subject, why)?;
-    if device.device != app.store().own_device() {
-        app.store().top_up(&app.author()?, (context.clock)(), &mut OsRandom)?;
-        app.written(context)?;
-    }
+    turn_out(context, &app, device.device, reason)?;
     if context.ui.is_json() {
         let (device, short) = (device.device.full(), device.device.short());
         context.ui.json("device-revoke", &Added { device, short })?;

@@ -3,7 +3,7 @@
 use lanai_crdt::entry::DeviceSecret;
 use lanai_crdt::id::base32;
 use lanai_crdt::limits::MAX_NAME_BYTES;
-use lanai_crdt::payload::{InvitePolicy, Profile};
+use lanai_crdt::payload::{History, InvitePolicy, Profile};
 use lanai_crdt::text::clean_line;
 use lanai_crdt::ticket::fit_name;
 use lanai_node::home::Home;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{Context, join, lock, phrase, status};
 use crate::app::App;
-use crate::args::InitArgs;
+use crate::args::{HistoryArg, InitArgs};
 use crate::error::{CliError, Exit};
 use crate::layout::{Indent, Style, Text};
 
@@ -59,7 +59,7 @@ pub(super) fn run(context: &mut Context, args: &InitArgs) -> Result<Exit, CliErr
     let home = context.home()?;
     let phrase = phrase::offer(context, &args.phrase)?;
     let names = (args.name.as_deref(), args.community.as_deref());
-    let founded = found(context, &home, names, phrase.as_ref())?;
+    let founded = found(context, &home, names, args.history, phrase.as_ref())?;
     if context.ui.is_json() {
         let community = status::CommunityShape::of(&founded.app)?;
         let me = status::MeShape::of(&founded.app)?;
@@ -154,6 +154,7 @@ pub(super) fn found(
     context: &Context,
     home: &Home,
     (name, community): (Option<&str>, Option<&str>),
+    history: HistoryArg,
     phrase: Option<&Phrase>,
 ) -> Result<Founded, CliError> {
     let name = name_of_user(context, name)?;
@@ -170,6 +171,10 @@ pub(super) fn found(
         profile: Profile { name, ..Profile::default() },
         recovery_key: *recovery.device().as_bytes(),
         invite: InvitePolicy::Members,
+        history: match history {
+            HistoryArg::All => History::All,
+            HistoryArg::Admission => History::FromAdmission,
+        },
         quorum: QUORUM,
         paper: phrase.map(Phrase::identity),
     };
@@ -200,7 +205,7 @@ mod tests {
     fn args(name: Option<&str>, community: Option<&str>) -> InitArgs {
         let phrase = PhraseArgs::default();
         let (name, community) = (name.map(Into::into), community.map(Into::into));
-        InitArgs { name, community, lock: false, phrase }
+        InitArgs { name, community, history: HistoryArg::All, lock: false, phrase }
     }
 
     #[test]

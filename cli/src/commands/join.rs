@@ -23,7 +23,7 @@ use lanai_node::runtime::{self, JoinEvent, JoinOptions, JoinRunError, Joined};
 use lanai_node::store::NewEntry;
 use serde::Serialize;
 
-use super::{Context, charter, device, init, node, phrase, status};
+use super::{Context, charter, device, init, lock, node, phrase, status};
 use crate::app::App;
 use crate::args::{JoinArgs, NetworkArgs};
 use crate::error::{CliError, Exit};
@@ -132,6 +132,14 @@ pub(super) fn run_with(
         }
         alone = must_make_room(&app)?;
     }
+    if args.lock {
+        if alone {
+            return Err(CliError::usage("--lock is for a home that holds no community yet")
+                .hint("name another with --home, or type `lanai lock` once you are in"));
+        }
+        lock::init(context, &home)?;
+    }
+    let home = context.home()?;
     let identity = Arc::new(init::identity_of(&home)?);
     if begins && let Some(phrase) = phrase::offer(context, &args.phrase)? {
         state.set_paper(&identity, &phrase.identity(), random_bytes())?;
@@ -556,7 +564,7 @@ mod tests {
     use super::super::testing::{Bench, bench};
     use super::super::village::{HOSTILE, House, assert_harmless};
     use super::*;
-    use crate::args::PhraseArgs;
+    use crate::args::{HistoryArg, PhraseArgs};
 
     fn ticket() -> String {
         let secret = TicketSecret::from_bytes([1; 32]);
@@ -574,6 +582,7 @@ mod tests {
             dial: Vec::new(),
             wait: Some(Duration::ZERO),
             accept_charter: false,
+            lock: false,
             phrase: PhraseArgs::default(),
         }
     }
@@ -611,6 +620,7 @@ mod tests {
             &crate::args::InitArgs {
                 name: None,
                 community: None,
+                history: HistoryArg::All,
                 lock: false,
                 phrase: PhraseArgs::default(),
             },
@@ -652,7 +662,7 @@ mod tests {
     fn a_community_of_one_is_there_again_when_nobody_was_found() {
         let mut pipe = bench(None, false);
         let home = without_mdns(&pipe);
-        init::found(&pipe.context, &home, (Some("Ann"), None), None).unwrap();
+        init::found(&pipe.context, &home, (Some("Ann"), None), HistoryArg::All, None).unwrap();
         let community = App::open_quietly(&pipe.context).unwrap().store().community();
         let error = run(&mut pipe.context, &args(Some(ticket()))).unwrap_err();
         assert_eq!(error.code, "nobody-found");

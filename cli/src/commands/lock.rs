@@ -154,7 +154,7 @@ pub(super) fn init(context: &mut Context, home: &Home) -> Result<(), CliError> {
     home.create()?;
     put_on(context, home, identity, &passphrase)?;
     tell_what_is_locked(context);
-    Ok(())
+    Ok(context.home()?.prepare_passing()?)
 }
 
 fn tell_what_is_locked(context: &mut Context) {

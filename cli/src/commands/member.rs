@@ -1,12 +1,12 @@
 //! `lanai member`: who belongs to the community, in which role.
 
 use lanai_crdt::id::MemberId;
-use lanai_crdt::payload::{Body, GrantRole, Role, Subject};
+use lanai_crdt::payload::{Body, GrantRole, History, Role, Subject};
 use lanai_node::store::Person as Member;
 use serde::Serialize;
 
 use super::govern::{self, RecoveryKey, Why};
-use super::{Context, back, profile, who};
+use super::{Context, back, profile, status, who};
 use crate::app::{App, People, Person};
 use crate::args::MemberCommand;
 use crate::error::{CliError, Exit};
@@ -15,6 +15,8 @@ use crate::view::shape::role_word;
 
 #[derive(Serialize)]
 struct Members {
+    /// How far back newcomers read.
+    history: &'static str,
     members: Vec<profile::ProfileShape>,
 }
 
@@ -57,7 +59,9 @@ fn list(context: &mut Context) -> Result<Exit, CliError> {
         let shape = |member: &Member| {
             profile::ProfileShape::of(member, &people, who::last_seen(member, &seen))
         };
-        context.ui.json("members", &Members { members: members.iter().map(shape).collect() })?;
+        let members = members.iter().map(shape).collect();
+        let history = app.store().roster()?.history().word();
+        context.ui.json("members", &Members { history, members })?;
         return Ok(Exit::Done);
     }
     context.ui.start_pager();
@@ -65,6 +69,9 @@ fn list(context: &mut Context) -> Result<Exit, CliError> {
     context.ui.table(&table)?;
     for pending in members.iter().filter(|m| m.pending) {
         context.ui.hint(back::restore_hint(&pending.member));
+    }
+    if app.store().roster()?.history() == History::FromAdmission {
+        context.ui.say(status::NEWCOMERS);
     }
     Ok(Exit::Done)
 }

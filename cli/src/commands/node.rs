@@ -22,6 +22,7 @@ use crate::args::{LogsArgs, NetworkArgs, NodeCommand};
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Text};
 use crate::logs::{self, LogTo};
+use crate::own;
 use crate::time;
 
 /// How long a node in the background may take to answer after its start.
@@ -155,6 +156,7 @@ pub(super) fn run(context: &mut Context, command: &NodeCommand) -> Result<Exit, 
         }
         NodeCommand::Stop => {
             let home = context.home()?;
+            own::tell_after(context, true);
             let was = stop(&home)?;
             if context.ui.is_json() {
                 context.ui.json("node-stop", &Stopped { stopped: was })?;

@@ -1,4 +1,4 @@
-//! The phrase on paper: offered when an identity is made, shown once, and checked.
+//! The phrase on paper: offered when an identity is made, or made later, shown once, and checked.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{Context, identity};
 use crate::args::PhraseArgs;
 use crate::error::CliError;
+use crate::ui::UNATTENDED;
 
 /// How often it is shown again to somebody who wrote down another word.
 const TRIES: usize = 3;
@@ -30,20 +31,12 @@ impl From<PhraseError> for CliError {
 /// Offers a phrase to somebody who is about to become a member.
 pub(super) fn offer(context: &mut Context, args: &PhraseArgs) -> Result<Option<Phrase>, CliError> {
     if let Some(path) = &args.phrase_file {
-        let phrase = Phrase::generate(&mut OsRandom);
-        let words: Vec<&str> = phrase.words().collect();
-        private::create(path, Zeroizing::new(words.join(" ") + "\n").as_bytes())?;
-        context.ui.say(format!(
-            "the phrase that brings you back is in {}: put it on paper, and remove the file",
-            path.display()
-        ));
-        return Ok(Some(phrase));
+        return to_file(context, path).map(Some);
     }
-    let ui = &mut context.ui;
-    let can_show = ui.can_ask() && ui.out_is_terminal() && !ui.is_json();
-    if args.no_phrase || !can_show {
+    if args.no_phrase || !can_show(context) {
         return none(context);
     }
+    let ui = &mut context.ui;
     ui.say(
         "Twelve words on paper bring you back when every device is lost, as the member who you are. \
          Whoever has the paper can be you, and turn out your devices.",
@@ -51,6 +44,44 @@ pub(super) fn offer(context: &mut Context, args: &PhraseArgs) -> Result<Option<P
     if ui.ask("Make them now? [Y/n]")?.to_lowercase().starts_with('n') {
         return none(context);
     }
+    match on_paper(context)? {
+        Some(phrase) => Ok(Some(phrase)),
+        None => none(context),
+    }
+}
+
+/// Makes a phrase for somebody who asked for one.
+pub(super) fn make(context: &mut Context, file: Option<&Path>) -> Result<Phrase, CliError> {
+    if let Some(path) = file {
+        return to_file(context, path);
+    }
+    if !can_show(context) {
+        return Err(CliError::failed(UNATTENDED, "there is no terminal to show the words on")
+            .hint("use --phrase-file"));
+    }
+    on_paper(context)?.ok_or_else(|| {
+        CliError::failed("cancelled", "the words are not on paper; nothing was done")
+    })
+}
+
+fn can_show(context: &Context) -> bool {
+    let ui = &context.ui;
+    ui.can_ask() && ui.out_is_terminal() && !ui.is_json()
+}
+
+fn to_file(context: &mut Context, path: &Path) -> Result<Phrase, CliError> {
+    let phrase = Phrase::generate(&mut OsRandom);
+    let words: Vec<&str> = phrase.words().collect();
+    private::create(path, Zeroizing::new(words.join(" ") + "\n").as_bytes())?;
+    context.ui.say(format!(
+        "the phrase that brings you back is in {}: put it on paper, and remove the file",
+        path.display()
+    ));
+    Ok(phrase)
+}
+
+/// Shows a phrase until it is on paper; `None` where that does not succeed.
+fn on_paper(context: &mut Context) -> Result<Option<Phrase>, CliError> {
     let phrase = Phrase::generate(&mut OsRandom);
     for _ in 0..TRIES {
         show(context, &phrase)?;
@@ -60,7 +91,7 @@ pub(super) fn offer(context: &mut Context, args: &PhraseArgs) -> Result<Option<P
         context.ui.say("That is another word. Here they are again.");
     }
     context.ui.say("The words are thrown away.");
-    none(context)
+    Ok(None)
 }
 
 fn none(context: &mut Context) -> Result<Option<Phrase>, CliError> {
@@ -103,9 +134,12 @@ fn is_on_paper(context: &mut Context, phrase: &Phrase) -> Result<bool, CliError>
 pub(super) fn read(context: &mut Context, file: Option<&Path>) -> Result<Phrase, CliError> {
     let text = match file {
         Some(path) => identity::read_bounded(path)?,
-        None => Zeroizing::new(context.ui.ask_secret("The twelve words:").map_err(|e| {
-            if e.code == crate::ui::UNATTENDED { e.hint("use --phrase-file") } else { e }
-        })?),
+        None => Zeroizing::new(
+            context
+                .ui
+                .ask_secret("The twelve words:")
+                .map_err(|e| if e.code == UNATTENDED { e.hint("use --phrase-file") } else { e })?,
+        ),
     };
     Ok(Phrase::parse(&text)?)
 }

@@ -38,6 +38,8 @@ impl Written {
         template: Template<'_>,
         may_be_empty: bool,
     ) -> Result<Self, CliError> {
+        // A draft that was begun on another device is gone on with.
+        app.catch_up()?;
         let draft = Drafts::new(app.home().drafts()).draft(purpose);
         let readers = app.who_can_read(&app.people()?, template.readers)?;
         let help = format!("{}\n\n{readers}", template.help.trim_end());

@@ -20,7 +20,7 @@ use lanai_node::identity::Identity;
 use lanai_node::identity::link::{self, Invitation};
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::runtime;
-use lanai_node::store::{Author, Incoming, NewEntry, NewRef, Place, Source, Store};
+use lanai_node::store::{self, Author, Incoming, NewEntry, NewRef, Place, Source, Store};
 use serde::Serialize;
 
 use super::{Context, device, govern, init, join, node, phrase, status};
@@ -46,7 +46,7 @@ struct Recovered {
     me: status::MeShape,
     device: String,
     revoked: Vec<String>,
-    /// Devices of this member that stand, without this one and the one on paper.
+    /// Devices of this member that stand, without this one and these words.
     others: Vec<String>,
     /// Whether a member's node has heard of it.
     told: bool,
@@ -62,6 +62,17 @@ pub(super) fn run(context: &mut Context, args: &RecoverArgs) -> Result<Exit, Cli
     }
     if let Some(begun) = join::begun(&home)? {
         return Err(begun);
+    }
+    if let Some(copy) = args.copy.as_deref().filter(|copy| store::is_sealed(copy)) {
+        let message = format!(
+            "{} is sealed, and the words do not open it: its key follows from the keys of the device \
+             that made it",
+            copy.display()
+        );
+        return Err(CliError::new(Exit::Locked, "sealed-copy", message).hint(
+            "any member's node brings you back: `lanai recover TEXT`; so does a copy that is not \
+             sealed; with that device's keys: `lanai identity import`, then `lanai store restore`",
+        ));
     }
     let invitation = args.invitation.as_deref().map(Invitation::decode).transpose()?;
     let paper = phrase::read(context, args.phrase_file.as_deref())?.identity();
@@ -102,8 +113,9 @@ pub(super) fn run(context: &mut Context, args: &RecoverArgs) -> Result<Exit, Cli
     for known in back.store.peers()? {
         store.remember_peer(&known.device, &known.address, now)?;
     }
+    store.note_paper(&paper.device_id())?;
     drop(store);
-    tell(context, &home, back, own)
+    tell(context, &home, back, (own, paper.device_id()), args.revoke_others)
 }
 
 fn say_who(context: &mut Context, invitation: &Invitation) {
@@ -114,7 +126,13 @@ fn say_who(context: &mut Context, invitation: &Invitation) {
     context.ui.say(said);
 }
 
-fn tell(context: &mut Context, home: &Home, back: Back, own: DeviceId) -> Result<Exit, CliError> {
+fn tell(
+    context: &mut Context,
+    home: &Home,
+    back: Back,
+    (own, paper): (DeviceId, DeviceId),
+    revoke_others: bool,
+) -> Result<Exit, CliError> {
     let app = App::open_quietly(context)?;
     while app.catch_up()? > 0 {}
     let started = node::start(home, &NetworkArgs::default());
@@ -122,7 +140,7 @@ fn tell(context: &mut Context, home: &Home, back: Back, own: DeviceId) -> Result
     let roster = app.store().roster()?;
     let devices = &govern::present(&roster, &me)?.devices;
     let others: Vec<DeviceId> =
-        devices.iter().filter(|d| d.device != own && !d.paper).map(|d| d.device).collect();
+        devices.iter().map(|d| d.device).filter(|d| *d != own && *d != paper).collect();
     if context.ui.is_json() {
         let shape = Recovered {
             community: status::CommunityShape::of(&app)?,
@@ -147,7 +165,12 @@ fn tell(context: &mut Context, home: &Home, back: Back, own: DeviceId) -> Result
         context
             .ui
             .warn(format!("your other devices still write in your name: {}", marks.join(", ")));
-        context.ui.hint("one that is in wrong hands: `lanai recover` again with --revoke-others");
+        context.ui.hint(match revoke_others {
+            true => {
+                "these words are junior to them; a steward revokes one: `lanai device revoke ID`"
+            }
+            false => "one that is in wrong hands: `lanai recover` again with --revoke-others",
+        });
     }
     if let Err(error) = started {
         context.ui.warn(format!("you are back, but {}", error.message));
@@ -201,8 +224,12 @@ fn take_over(
     for lost in lost.filter(|d| args.revoke_others && *d != own && *d != paper.device_id()) {
         let cut = store.cut_of(&[lost].into())?.iter().map(|id| (*id.as_bytes()).into()).collect();
         let subject = Subject::Device((*lost.as_bytes()).into());
-        let mut new =
-            vec![NewEntry::new(Body::Remove(Remove { subject, cut, recovery: None }), [])];
+        let remove = Body::Remove(Remove { subject, cut, recovery: None });
+        // Words that were made later are junior to it.
+        if store.roster()?.would_count(&paper.device_id(), &[], &remove).is_err() {
+            continue;
+        }
+        let mut new = vec![NewEntry::new(remove, [])];
         if let Some(text) = &args.reason {
             let body = Body::Reason(Reason { text: text.clone() });
             new.push(NewEntry { body, refs: vec![NewRef::Batch(0)] });

@@ -10,7 +10,7 @@ use lanai_node::store::{
 };
 use serde::Serialize;
 
-use super::{Context, threads};
+use super::{Context, status, threads};
 use crate::app::{App, People, Person};
 use crate::args::SearchArgs;
 use crate::error::{CliError, Exit};
@@ -204,7 +204,7 @@ pub(super) fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> 
             .ui
             .warn(format!("{left} entries are not in the index yet; search again in a while"));
     }
-    Ok(())
+    status::say_before(context, app)
 }
 
 fn show(context: &mut Context, people: &People, hit: &SearchHit) -> Result<(), CliError> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::id::{DeviceId, EntryId, MemberId};
-use lanai_crdt::payload::Role;
+use lanai_crdt::payload::{History, Role};
 use lanai_node::control::{AbsentPeer, NodeStatus};
 use lanai_node::join::JoinState;
 use lanai_node::store::{Fork, Stats, ThreadFilter, Watch};
@@ -21,6 +21,8 @@ use crate::view::shape::role_word;
 const LABEL: usize = 11;
 /// Nodes that cannot be reached and are named, at most.
 const MAX_NAMED: usize = 5;
+/// What is to be known where newcomers do not read everything.
+pub(super) const NEWCOMERS: &str = "newcomers read what is written once they are in";
 /// Addresses of the node that a terminal is shown without being asked for more.
 const SHOWN_ADDRESSES: usize = 4;
 
@@ -29,6 +31,8 @@ const SHOWN_ADDRESSES: usize = 4;
 pub(super) struct CommunityShape {
     id: String,
     pub(super) name: String,
+    /// How far back newcomers read.
+    history: &'static str,
 }
 
 /// Who we are, for JSON.
@@ -98,6 +102,8 @@ struct StoreShape {
     bytes: u64,
     logs: u64,
     locked: u64,
+    /// Threads from before this member came, where newcomers read no further back.
+    threads_before: u64,
     uncounted: u64,
     void: u64,
 }
@@ -150,7 +156,8 @@ pub(super) fn community_name(app: &App) -> Result<String, CliError> {
 
 impl CommunityShape {
     pub(super) fn of(app: &App) -> Result<Self, CliError> {
-        Ok(Self { id: app.store().community().full(), name: community_name(app)? })
+        let history = app.store().roster()?.history().word();
+        Ok(Self { id: app.store().community().full(), name: community_name(app)?, history })
     }
 }
 
@@ -229,6 +236,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
             bytes: stats.bytes,
             logs: stats.logs,
             locked: stats.locked,
+            threads_before: stats.threads_before,
             uncounted: stats.uncounted,
             void: stats.void,
         },
@@ -355,6 +363,10 @@ fn text(
         threads.push(Style::Unread, format!(", {} unread", shape.unread));
     }
     fact(context, "threads", threads)?;
+    if shape.community.history == History::FromAdmission.word() {
+        fact(context, "history", Text::from(NEWCOMERS))?;
+    }
+    say_before(context, app)?;
     lagging(context, stats)?;
     let entries = count(shape.entries, "entry", "entries");
     let store = Text::from(format!("{entries} in {}", size(shape.store.bytes)))
@@ -367,6 +379,16 @@ fn text(
     }
     for notice in &shape.notices {
         context.ui.warn(Text::from(&notice.detail));
+    }
+    Ok(())
+}
+
+/// What a reader who came later is not shown, where that is the policy.
+pub(super) fn say_before(context: &mut Context, app: &App) -> Result<(), CliError> {
+    match app.store().threads_before()? {
+        0 => {}
+        1 => context.ui.say("1 earlier thread is from before you joined"),
+        n => context.ui.say(format!("{n} earlier threads are from before you joined")),
     }
     Ok(())
 }

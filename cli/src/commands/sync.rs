@@ -13,6 +13,7 @@ use super::{Context, node, status};
 use crate::app::{App, People};
 use crate::args::SyncArgs;
 use crate::error::{CliError, Exit};
+use crate::own;
 
 /// How long to wait for a peer where nobody says.
 const USUAL_WAIT: Duration = Duration::from_secs(10);
@@ -34,6 +35,7 @@ pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliErr
     if node::status_of(&home)?.is_none() {
         return Err(CliError::node_not_running());
     }
+    own::tell(context, &app, true)?;
     let until = Instant::now() + args.wait.unwrap_or(USUAL_WAIT);
     if !args.peers.is_empty() {
         let people = app.people()?;

@@ -7,7 +7,7 @@ use lanai_crdt::thread::ThreadKind;
 use lanai_node::store::{ThreadFilter, ThreadSummary};
 use serde::Serialize;
 
-use super::{Context, close};
+use super::{Context, close, status};
 use crate::app::{App, People};
 use crate::args::ThreadsArgs;
 use crate::error::{CliError, Exit};
@@ -36,6 +36,7 @@ pub(super) fn run(context: &mut Context, args: &ThreadsArgs) -> Result<Exit, Cli
     }
     if threads.is_empty() {
         context.ui.say("no such threads here");
+        status::say_before(context, &app)?;
         context.ui.hint("`lanai ask` opens one");
         return Ok(Exit::Done);
     }
@@ -46,6 +47,10 @@ pub(super) fn run(context: &mut Context, args: &ThreadsArgs) -> Result<Exit, Cli
     if !full && context.ui.out_is_terminal() {
         context.ui.end_pager()?;
         context.ui.hint(format!("these are the latest {}; --all lists all", threads.len()));
+    }
+    if full {
+        context.ui.end_pager()?;
+        status::say_before(context, &app)?;
     }
     Ok(Exit::Done)
 }

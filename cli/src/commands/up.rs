@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError
     }
     let phrase = phrase::offer(context, &args.phrase)?;
     let names = (args.name.as_deref(), args.community.as_deref());
-    let founded = init::found(context, &home, names, phrase.as_ref())?;
+    let founded = init::found(context, &home, names, args.history, phrase.as_ref())?;
     first(context, &home, args, &founded)
 }
 
@@ -64,6 +64,7 @@ fn go_on_joining(
         dial: Vec::new(),
         wait: None,
         accept_charter: false,
+        lock: false,
         phrase,
     };
     join::run_with(context, &join, &args.network)
@@ -229,6 +230,7 @@ mod tests {
             foreground: false,
             name: None,
             community: None,
+            history: crate::args::HistoryArg::All,
             network: NetworkArgs { listen: vec!["nonsense".into()], ..NetworkArgs::default() },
             phrase: PhraseArgs::default(),
         };
@@ -245,6 +247,7 @@ mod tests {
             foreground: false,
             name: Some("Ann".into()),
             community: Some("porch".into()),
+            history: crate::args::HistoryArg::All,
             network: NetworkArgs::default(),
             phrase: PhraseArgs::default(),
         };

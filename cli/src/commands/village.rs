@@ -5,10 +5,11 @@ use std::path::Path;
 use lanai_crdt::entry::{DeviceSecret, Signed};
 use lanai_crdt::id::{DeviceId, EntryId};
 use lanai_crdt::payload::{
-    Admit, Ask, Body, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role, Ticket,
+    AddDevice, Admit, Ask, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole,
+    Profile, Role, Ticket,
 };
 use lanai_node::home::{Environment, Home};
-use lanai_node::identity::Identity;
+use lanai_node::identity::{Identity, link};
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry};
 
@@ -55,6 +56,7 @@ impl House {
             profile: profile(name),
             recovery_key: random_bytes(),
             invite: InvitePolicy::Members,
+            history: History::All,
             quorum: (2, 3),
             paper: None,
         };
@@ -96,6 +98,24 @@ impl House {
         house.write(Body::Profile(profile(name)), []);
         house.pull(self);
         self.pull(&house);
+        house
+    }
+
+    /// Another device of the same member.
+    pub(crate) fn second(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, author) = home_in(dir.path());
+        let Author { device, sealing } = author.clone();
+        let identity = Identity { device, sealing };
+        let me = self.store.own_member().unwrap().unwrap();
+        let community = self.store.community();
+        let record = link::record(&identity, community, me, random_bytes()).encode().into();
+        self.write(Body::AddDevice(AddDevice { record, vouch: None }), []);
+        self.store.top_up(&self.author, NOW, &mut OsRandom).unwrap();
+        let (place, own) = (Place::of_home(&home), identity.device_id());
+        let store = Store::create_returning(&place, community, own, NOW, &mut OsRandom).unwrap();
+        let house = Self { dir, home, author, store };
+        house.pull(self);
         house
     }
 

@@ -112,7 +112,7 @@ kinds! {
     Mark = 130 in Light, "mark";
     /// A tag of a thread.
     Tag = 131 in Light, "tag";
-    /// State shared among one's own devices (reserved).
+    /// State shared among one's own devices.
     OwnState = 132 in Light, "own-state";
     /// Volunteers to look after a topic.
     Tend = 133 in Light, "tend";

@@ -16,7 +16,7 @@
 //! | weave, reframe, generation | `[t, deps...]`: the weaves seen, none an ancestor of another |
 //! | profile, community, tend | `[superseded entries...]` |
 //! | ticket-close, admit | `[ticket]` |
-//! | role | none |
+//! | role, own-state | none |
 //! | epoch | none |
 //! | seal | `[epoch entry]` |
 //! | device, remove, motion, checkpoint | none |
@@ -31,6 +31,7 @@
 mod device;
 mod join;
 mod kinds;
+mod own;
 mod page;
 mod power;
 mod roster;
@@ -41,12 +42,18 @@ mod tend;
 pub use device::{DEVICE_RECORD_BYTES, DeviceStatement, SignedDevice, paper_nonce};
 pub use join::{JOIN_RECORD_BYTES, JoinError, JoinRecord, SignedJoinRecord};
 pub use kinds::Kind;
+pub use own::{
+    MAX_DRAFT_KEY_BYTES, OwnChanges, OwnDraft, OwnState, OwnStateError, SHORT_ID_BYTES, ShortId,
+    short_id,
+};
 pub use page::{Generation, PageKind, Reframe, Run, Splice, Weave};
 pub use power::{
     Accept, AddDevice, Checkpoint, Enact, Motion, Proposal, Readmit, Reason, Remove, Subject,
     recovery_statement, sign_recovery, verify_recovery,
 };
-pub use roster::{Admit, DeviceSeal, Epoch, Genesis, GrantRole, InvitePolicy, Role, Seal, Ticket};
+pub use roster::{
+    Admit, DeviceSeal, Epoch, Genesis, GrantRole, History, InvitePolicy, Role, Seal, Ticket,
+};
 pub use side::{Said, SideAdded, SideBox, SideOpen, SideRoot, SideSay, SideSeal};
 pub use talk::{
     Ask, Community, Edit, Help, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction,
@@ -134,6 +141,7 @@ pub enum Body {
     SideOpen(SideOpen),
     SideSeal(SideSeal),
     SideSay(SideSay),
+    OwnState(OwnState),
     /// A kind of a later version, or one that is reserved and not yet in use.
     Unknown(u16),
 }
@@ -201,7 +209,8 @@ macro_rules! bodies {
 bodies!(
     Genesis, Ticket, Admit, Role, Epoch, Seal, AddDevice, Remove, Motion, Enact, Checkpoint,
     Accept, Readmit, Reason, Community, Ask, Note, Post, Edit, Profile, React, Mark, Weave,
-    Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend, SideOpen, SideSeal, SideSay
+    Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend, OwnState, SideOpen, SideSeal,
+    SideSay
 );
 
 fn malformed(e: minicbor::decode::Error) -> PayloadError {

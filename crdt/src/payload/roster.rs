@@ -58,6 +58,29 @@ impl InvitePolicy {
     }
 }
 
+/// How far back newcomers read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum History {
+    /// To the first day.
+    #[default]
+    #[n(0)]
+    All,
+    /// To their admission.
+    #[n(1)]
+    FromAdmission,
+}
+
+impl History {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            History::All => "all",
+            History::FromAdmission => "admission",
+        }
+    }
+}
+
 /// Founds a community. The founders are its first stewards, in order of seniority.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -80,6 +103,9 @@ pub struct Genesis {
     /// Who may invite.
     #[n(5)]
     pub invite: InvitePolicy,
+    /// How far back newcomers read; absent: all.
+    #[n(6)]
+    pub history: Option<History>,
 }
 
 impl Genesis {

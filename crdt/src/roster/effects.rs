@@ -150,6 +150,7 @@ fn found_community(ledger: &mut Ledger, at: Node, entry: &RosterEntry, records: 
     ledger.founding = Some(Founding {
         rules: genesis.rules,
         invite: genesis.invite,
+        history: genesis.history.unwrap_or_default(),
         quorum: (genesis.quorum_num, genesis.quorum_den),
         recovery_key: *genesis.recovery_key,
     });

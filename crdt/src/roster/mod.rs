@@ -114,7 +114,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::entry::Class;
 use crate::id::{CommunityId, DeviceId, EntryId, MemberId};
-use crate::payload::{Body, InvitePolicy, SignedJoinRecord};
+use crate::payload::{Body, History, InvitePolicy, SignedJoinRecord};
 
 mod effects;
 mod entry;
@@ -373,6 +373,11 @@ impl Roster {
     /// Who may issue tickets.
     pub fn invite_policy(&self) -> InvitePolicy {
         self.ledger().founding.as_ref().map_or(InvitePolicy::Stewards, |f| f.invite)
+    }
+
+    /// How far back newcomers read.
+    pub fn history(&self) -> History {
+        self.ledger().founding.as_ref().map_or(History::All, |f| f.history)
     }
 
     /// The version of the rules that the genesis names; 0 without a genesis.

@@ -18,13 +18,14 @@ use super::motions::Motions;
 use super::rank::{RankId, Ranks};
 use super::tickets::Tickets;
 use crate::id::{DeviceId, MemberId};
-use crate::payload::{InvitePolicy, Role, paper_nonce};
+use crate::payload::{History, InvitePolicy, Role, paper_nonce};
 
 /// What a genesis settles for good.
 #[derive(Debug, Clone)]
 pub(super) struct Founding {
     pub(super) rules: u16,
     pub(super) invite: InvitePolicy,
+    pub(super) history: History,
     pub(super) quorum: (u8, u8),
     pub(super) recovery_key: [u8; 32],
 }

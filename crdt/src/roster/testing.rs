@@ -92,6 +92,7 @@ impl World {
             quorum_num: 2,
             quorum_den: 3,
             invite,
+            history: None,
         });
         let mut world = World {
             community: CommunityId::ZERO,

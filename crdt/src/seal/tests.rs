@@ -5,10 +5,10 @@ use hpke::rand_core::{TryCryptoRng, TryRng};
 use super::*;
 
 /// Bytes that depend on a seed alone.
-struct TestRng(blake3::OutputReader);
+pub(crate) struct TestRng(blake3::OutputReader);
 
 impl TestRng {
-    fn new(seed: &str) -> Self {
+    pub(crate) fn new(seed: &str) -> Self {
         Self(blake3::Hasher::new().update(seed.as_bytes()).finalize_xof())
     }
 

@@ -190,7 +190,7 @@ mod tests {
     use std::path::Path;
 
     use lanai_crdt::entry::DeviceSecret;
-    use lanai_crdt::payload::{InvitePolicy, Profile};
+    use lanai_crdt::payload::{History, InvitePolicy, Profile};
     use lanai_crdt::seal::SealingSecret;
 
     use super::*;
@@ -216,6 +216,7 @@ mod tests {
             profile: Profile { name: "Ana".into(), ..Profile::default() },
             recovery_key: [7; 32],
             invite: InvitePolicy::Members,
+            history: History::All,
             quorum: (2, 3),
             paper: None,
         };

@@ -10,7 +10,7 @@ use std::path::Path;
 use lanai_crdt::entry::DeviceSecret;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, MemberId};
 use lanai_crdt::payload::{
-    Admit, Body, DeviceStatement, InvitePolicy, JoinRecord, Profile, Role, SignedDevice,
+    Admit, Body, DeviceStatement, History, InvitePolicy, JoinRecord, Profile, Role, SignedDevice,
     SignedJoinRecord, Ticket,
 };
 use lanai_crdt::seal::SealingSecret;
@@ -210,6 +210,7 @@ impl Me {
             profile: self.profile(),
             recovery_key: *recovery.device().as_bytes(),
             invite: InvitePolicy::Members,
+            history: History::All,
             quorum: (2, 3),
             paper: None,
         };

@@ -14,7 +14,8 @@ use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, LogNumber, MemberId, PayloadHash};
 use lanai_crdt::limits::{MAX_HEADS, MAX_REFS};
 use lanai_crdt::payload::{
-    self, AddDevice, Body, Checkpoint, Community, Epoch, Genesis, InvitePolicy, JoinRecord, Profile,
+    self, AddDevice, Body, Checkpoint, Community, Epoch, Genesis, History, InvitePolicy,
+    JoinRecord, Profile,
 };
 use lanai_crdt::roster::{RULES_VERSION, RosterEntry};
 use lanai_crdt::seal::{CryptoRng, EpochKey, NONCE_BYTES, SealingSecret, seal_payload};
@@ -85,6 +86,8 @@ pub struct Founding {
     pub recovery_key: [u8; 32],
     /// Who may invite.
     pub invite: InvitePolicy,
+    /// How far back newcomers read.
+    pub history: History,
     /// Quorum of stewards as a fraction.
     pub quorum: (u8, u8),
     /// The founder's device on paper.
@@ -197,6 +200,8 @@ impl Ctx<'_> {
         let mut grew = false;
         let new = self.put_in_boxes(rng, new)?;
         let packed = pack_all(&new)?;
+        let introduces =
+            new.iter().any(|e| matches!(e.body, Body::Profile(_) | Body::Community(_)));
         for (NewEntry { body, refs }, packed) in new.into_iter().zip(packed) {
             let class = body.class().ok_or(StoreError::UnknownKind(body.kind_number()))?;
             let refs = refs
@@ -233,12 +238,35 @@ impl Ctx<'_> {
             ids.push(tip.prev);
             written.push(n);
         }
+        if let (Some(key), false) = (key, introduces) {
+            written.extend(self.introduce(author, &mut tip, &key, rng)?);
+        }
         if grew {
             self.roster_grew()?;
             self.let_in_waiting()?;
         }
         self.fold(&written)?;
         Ok(ids)
+    }
+
+    fn introduce(
+        &mut self,
+        author: &Author,
+        tip: &mut Tip,
+        key: &EpochKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<N>, StoreError> {
+        let mut written = Vec::new();
+        for NewEntry { body, refs } in self.introductions(author, key)? {
+            let class = body.class().ok_or(StoreError::UnknownKind(body.kind_number()))?;
+            let refs = refs.iter().filter_map(|r| match r {
+                NewRef::Id(id) => Some(*id),
+                NewRef::Batch(_) => None,
+            });
+            let refs = refs.collect();
+            written.push(self.append_sealed(author, tip, class, pack(&body)?, refs, key, rng)?);
+        }
+        Ok(written)
     }
 
     fn tip(&mut self, rng: &mut impl CryptoRng) -> Result<Tip, StoreError> {
@@ -340,7 +368,8 @@ impl Ctx<'_> {
         rng: &mut impl CryptoRng,
     ) -> Result<EntryId, StoreError> {
         let mut tip = self.tip(rng)?;
-        let minted = self.mint(author, &mut tip, rng)?;
+        let mut minted = self.mint(author, &mut tip, rng)?;
+        minted.entries.extend(self.introduce(author, &mut tip, &minted.key, rng)?);
         self.roster_grew()?;
         self.let_in_waiting()?;
         self.fold(&minted.entries)?;
@@ -520,6 +549,7 @@ fn genesis(
         quorum_num: founding.quorum.0,
         quorum_den: founding.quorum.1,
         invite: founding.invite,
+        history: Some(founding.history).filter(|h| *h != History::All),
     });
     let draft = Draft {
         community: CommunityId::ZERO,

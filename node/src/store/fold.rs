@@ -193,12 +193,18 @@ impl Ctx<'_> {
                 return thread.map_or(Ok(()), |talk| self.note_side_seals(n, &talk));
             }
             Body::SideSay(_) => return Ok(()),
-            Body::Profile(_) | Body::Community(_) | Body::Tend(_) | Body::Reason(_) => {
-                self.conn
-                    .prepare_cached(
-                        "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute((body.kind_number(), stand.m, n))?;
+            Body::Profile(_)
+            | Body::Community(_)
+            | Body::Tend(_)
+            | Body::Reason(_)
+            | Body::OwnState(_) => {
+                if !matches!(body, Body::OwnState(_)) || self.is_me(&stand.member) {
+                    self.conn
+                        .prepare_cached(
+                            "INSERT OR IGNORE INTO specials (kind, m, n) VALUES (?1, ?2, ?3)",
+                        )?
+                        .execute((body.kind_number(), stand.m, n))?;
+                }
                 if let Some(thread) = thread {
                     let t = self.thread(&thread)?;
                     self.conn
@@ -517,6 +523,7 @@ impl Ctx<'_> {
                 self.unindex(old)?;
                 self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
             }
+            self.read_elsewhere(n)?;
             self.conn
                 .prepare_cached(
                     "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,

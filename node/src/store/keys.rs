@@ -3,22 +3,36 @@
 //! A key comes into the store in one of three ways: minted here, opened from a seal made to this
 //! device, or found among the links of an epoch that is held (a newcomer walks back to the first
 //! epoch that way). The id of an epoch commits to its key, so a wrong one is never stored.
+//!
+//! # History from admission
+//!
+//! A community may be founded so that newcomers read nothing that was written before they came. Then:
+//!
+//! 1. An epoch is *open to* a member whose admission is in its past. Nobody seals it to others.
+//! 2. It links to nothing, whatever it follows: a key leads to no other. So devices need a seal of each, and
+//!    whoever holds a key tops up every device of those it is open to.
+//! 3. It is usable only while it is open to all members: an admission makes it due for another.
+//! 4. Who writes under an epoch for the first time writes the own profile again, a steward the
+//!    community's name and charter: else newcomers would not know whom they read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::{DeviceId, EntryId, EpochId, EpochRef};
 use lanai_crdt::limits::MAX_EPOCH_PARENTS;
-use lanai_crdt::payload::{Body, DeviceSeal, Epoch, Seal};
-use lanai_crdt::roster::{EpochRecord, Roster};
+use lanai_crdt::payload::{Body, DeviceSeal, Epoch, History, Kind, Role, Seal};
+use lanai_crdt::people::{fold_community, fold_people};
+use lanai_crdt::roster::{EpochRecord, MemberRecord, RevocationKind, Roster};
 use lanai_crdt::seal::{
     CryptoRng, EpochKey, NONCE_BYTES, SealingPublic, open_from_device, seal_to_device,
     unwrap_under, wrap_under,
 };
+use lanai_crdt::thread::TalkEntry;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use super::append::{NewEntry, NewRef};
+use super::fold::load_specials;
 use super::rows::{self, state};
 use super::write::Ctx;
 use super::{Author, Durability, Store, StoreError};
@@ -62,13 +76,34 @@ impl Keyring {
 
 /// The epoch to write under: the usable head with most recipients, then the smallest id.
 ///
-/// Usable: its recipients, its author and who sealed it are effective devices.
+/// Usable: its recipients, its author and who sealed it are effective devices, and it is open to all.
 pub(super) fn choose_epoch<'r>(roster: &'r Roster, keys: &Keyring) -> Option<&'r EpochRecord> {
     let effective = |device: &DeviceId| roster.standing(device).is_some();
     heads(roster, keys)
         .filter(|e| effective(&e.author) && e.sealed_to.keys().all(effective))
         .filter(|e| e.sealed_to.values().flatten().all(|s| effective(&s.by)))
+        .filter(|e| is_open_to_all(roster, e))
         .min_by_key(|e| (std::cmp::Reverse(e.sealed_to.len()), e.id, e.entry))
+}
+
+/// Whether a member may have the key of an epoch: of those who read from their admission on, that must be
+/// in the epoch's past; of who was removed and taken back in between, also the device that came then.
+pub(super) fn is_open_to(roster: &Roster, epoch: &EpochRecord, member: &MemberRecord) -> bool {
+    let saw = |id: &EntryId| roster.covers(&[epoch.entry], id);
+    let back = |removal: &EntryId| {
+        let since = member.devices.iter().map(|d| d.enrolled_by);
+        since.into_iter().any(|e| roster.covers(&[e], removal) && saw(&e))
+    };
+    let mut removals = roster.revocations().filter(|r| {
+        r.kept && r.subject == member.id && r.kind == RevocationKind::Member && saw(&r.entry)
+    });
+    roster.history() == History::All
+        || saw(&member.admitted_entry) && removals.all(|r| back(&r.entry))
+}
+
+fn is_open_to_all(roster: &Roster, epoch: &EpochRecord) -> bool {
+    roster.history() == History::All
+        || roster.members().filter(|m| !m.pending).all(|m| is_open_to(roster, epoch, m))
 }
 
 /// Epochs whose keys are held and that no other such epoch follows. One that cannot be opened here
@@ -109,15 +144,20 @@ pub(super) fn new_epoch(
     parents.sort_by_key(|(e, _)| (std::cmp::Reverse(e.sealed_to.len()), e.id));
     parents.dedup_by_key(|(e, _)| e.id);
     parents.truncate(MAX_EPOCH_PARENTS);
-    let links: Vec<u8> = parents.iter().flat_map(|(_, k)| *k.expose()).collect();
-    let links = Zeroizing::new(links);
-    let mut nonce = [0; NONCE_BYTES];
-    rng.fill_bytes(&mut nonce);
     let id = key.id();
+    let links = match roster.history() {
+        History::All => {
+            let links: Vec<u8> = parents.iter().flat_map(|(_, k)| *k.expose()).collect();
+            let mut nonce = [0; NONCE_BYTES];
+            rng.fill_bytes(&mut nonce);
+            wrap_under(key, nonce, id.as_bytes(), &Zeroizing::new(links))?
+        }
+        History::FromAdmission => Vec::new(),
+    };
     let epoch = Epoch {
         id: (*id.as_bytes()).into(),
         parents: parents.iter().map(|(e, _)| (*e.id.as_bytes()).into()).collect(),
-        links: wrap_under(key, nonce, id.as_bytes(), &links)?.into(),
+        links: links.into(),
     };
     // They count for nothing, so no roster head has them in its past.
     let struck = |e: &&EpochRecord| orphans.iter().any(|o| o.entry == e.entry);
@@ -131,7 +171,7 @@ pub struct SealsOpened {
     pub new_keys: usize,
     /// Entries that can be read now.
     pub readable: usize,
-    /// Epochs of the roster that still cannot be opened.
+    /// Epochs of the roster that still cannot be opened, and are meant for this member.
     pub locked: BTreeSet<EpochId>,
 }
 
@@ -157,6 +197,44 @@ impl Ctx<'_> {
             )?
             .execute((state::NO_KEY, epoch.0))?;
         Ok(readable)
+    }
+
+    /// Where newcomers read from their admission on: what is to be written again under an epoch, so that
+    /// they know whom they read and where they are. Nothing where it stands under that epoch already.
+    pub(super) fn introductions(
+        &mut self,
+        author: &Author,
+        key: &EpochKey,
+    ) -> Result<Vec<NewEntry>, StoreError> {
+        let state = self.roster.clone();
+        let own = state.roster().standing(&author.device.device());
+        let (History::FromAdmission, Some(own)) = (state.roster().history(), own) else {
+            return Ok(Vec::new());
+        };
+        let (conn, community) = (self.conn, self.community);
+        let m = self.member(&own.member)?;
+        let mut load = |kind, m| -> Result<Vec<TalkEntry>, StoreError> {
+            let loaded = load_specials(conn, &community, self.keys()?, kind, m)?;
+            Ok(loaded.into_iter().map(|(_, e)| e).collect())
+        };
+        let mut now: Vec<(EntryId, Vec<EntryId>)> = Vec::new();
+        let mut all = load(Kind::Profile, Some(m))?;
+        now.extend(fold_people(&all).into_values().map(|p| (p.entry, p.heads)));
+        if own.role == Role::Steward {
+            let names = load(Kind::Community, None)?;
+            now.extend(fold_community(&names).map(|c| (c.entry, c.heads)));
+            all.extend(names);
+        }
+        let mut new = Vec::new();
+        for (entry, heads) in now {
+            let stored = rows::entry_by_id(conn, &community, &entry)?;
+            let written = stored.map(|s| s.verified.header().epoch);
+            let body = all.iter().find(|e| e.id == entry).map(|e| e.body.clone());
+            if let (Some(body), true) = (body, written != Some(key.id().short_ref())) {
+                new.push(NewEntry::new(body, heads));
+            }
+        }
+        Ok(new)
     }
 
     /// Opens what is sealed to the author's device, and what those epochs link to.
@@ -199,28 +277,43 @@ impl Ctx<'_> {
             }
         }
         let keys = self.keys()?;
+        let closed = closed_epochs(state.roster(), keys, &device);
         let epochs = state.roster().epochs().map(|e| e.id);
-        found.locked = epochs.filter(|id| keys.exact(id).is_none()).collect();
+        found.locked =
+            epochs.filter(|id| keys.exact(id).is_none() && !closed.contains(id)).collect();
         Ok(found)
     }
 }
 
+/// Epochs that are no business of the member whose device this is: from before the admission.
+pub(super) fn closed_epochs(
+    roster: &Roster,
+    keys: &Keyring,
+    device: &DeviceId,
+) -> BTreeSet<EpochId> {
+    let Some(me) = roster.standing(device).and_then(|own| roster.member(&own.member)) else {
+        return BTreeSet::new();
+    };
+    let closed = |e: &&EpochRecord| keys.exact(&e.id).is_none() && !is_open_to(roster, e, me);
+    roster.epochs().filter(closed).map(|e| e.id).collect()
+}
+
 /// What there is to write with.
-enum Present<'r> {
+enum Present {
     /// An epoch that is held, and that only effective devices can open.
-    Usable(&'r EpochRecord),
+    Usable,
     /// None, or several heads, or an old one; there is a head, so this store can mint the next.
     Due,
     /// No epoch at all can be opened here: a seal is still on its way.
     Locked,
 }
 
-fn present_epoch<'r>(
+fn present_epoch(
     conn: &Connection,
-    roster: &'r Roster,
+    roster: &Roster,
     keys: &Keyring,
     now_ms: u64,
-) -> Result<Present<'r>, StoreError> {
+) -> Result<Present, StoreError> {
     let held: BTreeSet<EpochId> = heads(roster, keys).map(|e| e.id).collect();
     // Who comes in later gets the key of one head and walks back from it, so there is to be one.
     if held.len() > 1 || !held.is_empty() && !orphans(roster, keys).is_empty() {
@@ -234,7 +327,7 @@ fn present_epoch<'r>(
     // A clock may stand beyond what a stamp can say.
     let now_ms = Hlc::from_millis(now_ms).millis();
     let old = made.saturating_add(MAX_EPOCH_AGE_MS) < now_ms;
-    Ok(if old { Present::Due } else { Present::Usable(epoch) })
+    Ok(if old { Present::Due } else { Present::Usable })
 }
 
 /// The devices of members, with their sealing keys.
@@ -243,11 +336,24 @@ pub(super) fn effective(roster: &Roster) -> BTreeMap<DeviceId, [u8; 32]> {
     members.flat_map(|m| &m.devices).map(|d| (d.device, d.sealing)).collect()
 }
 
-/// Effective devices that an epoch's key is not sealed to, with their sealing keys.
+/// Effective devices of those to whom an epoch is open that its key is not sealed to, with their sealing
+/// keys.
 fn lacking(roster: &Roster, epoch: &EpochRecord) -> BTreeMap<DeviceId, [u8; 32]> {
-    let mut devices = effective(roster);
-    devices.retain(|device, _| !epoch.sealed_to.contains_key(device));
-    devices
+    let members = roster.members().filter(|m| !m.pending && is_open_to(roster, epoch, m));
+    let devices = members.flat_map(|m| &m.devices).map(|d| (d.device, d.sealing));
+    devices.filter(|(device, _)| !epoch.sealed_to.contains_key(device)).collect()
+}
+
+/// The epochs whose keys are to be sealed to all: what is written with, from where links lead on; where there
+/// are no links, every one that is held.
+fn to_be_sealed<'r>(
+    roster: &'r Roster,
+    keys: &'r Keyring,
+) -> impl Iterator<Item = (&'r EpochRecord, &'r EpochKey)> {
+    let present = choose_epoch(roster, keys).map(|e| e.entry);
+    let all = roster.history() == History::FromAdmission;
+    let epochs = roster.epochs().filter(move |e| all || Some(e.entry) == present);
+    epochs.filter_map(|e| Some((e, keys.exact(&e.id)?)))
 }
 
 /// Seal entries that give `key` to each of `devices`. A device with a sealing key that nothing can
@@ -312,8 +418,11 @@ impl Store {
         self.inner.connections.read(|conn| {
             let state = self.inner.rosters.get(conn)?;
             let roster = state.roster();
-            let lacking = match present_epoch(conn, roster, &Keyring::load(conn)?, now_ms)? {
-                Present::Usable(epoch) => lacking(roster, epoch),
+            let keys = Keyring::load(conn)?;
+            let lacking = match present_epoch(conn, roster, &keys, now_ms)? {
+                Present::Usable => {
+                    to_be_sealed(roster, &keys).flat_map(|(e, _)| lacking(roster, e)).collect()
+                }
                 Present::Due => effective(roster),
                 Present::Locked => BTreeMap::new(),
             };
@@ -339,17 +448,22 @@ impl Store {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<EntryId>, StoreError> {
         let mut written = self.own_write(author, now_ms, |ctx| {
-            let state = ctx.roster.clone();
-            let keys = ctx.keys()?.clone();
-            let new = match present_epoch(ctx.conn, state.roster(), &keys, now_ms)? {
-                Present::Usable(epoch) => {
-                    let key = keys.exact(&epoch.id).ok_or(StoreError::NoEpochKey)?;
-                    seal_bodies(epoch.entry, key, &lacking(state.roster(), epoch), rng)?
-                }
-                Present::Due => return ctx.rotate(author, rng).map(|epoch| vec![epoch]),
+            let (state, keys) = (ctx.roster.clone(), ctx.keys()?.clone());
+            let mut written = match present_epoch(ctx.conn, state.roster(), &keys, now_ms)? {
+                Present::Usable => Vec::new(),
+                Present::Due => vec![ctx.rotate(author, rng)?],
                 Present::Locked => return Err(StoreError::NoEpochKey),
             };
-            if new.is_empty() { Ok(Vec::new()) } else { ctx.append(author, rng, new) }
+            let (state, keys) = (ctx.roster.clone(), ctx.keys()?.clone());
+            let mut new = Vec::new();
+            for (epoch, key) in to_be_sealed(state.roster(), &keys) {
+                let lacking = lacking(state.roster(), epoch);
+                new.extend(seal_bodies(epoch.entry, key, &lacking, rng)?);
+            }
+            if !new.is_empty() {
+                written.extend(ctx.append(author, rng, new)?);
+            }
+            Ok(written)
         })?;
         written.extend(self.share_side_talks(author, now_ms, rng)?);
         Ok(written)

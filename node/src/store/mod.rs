@@ -16,6 +16,7 @@
 //! | `sync_reads` | what synchronisation needs |
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
 //! | `sealing`, `purge` | the file sealed with a key; what was withdrawn leaves it |
+//! | `own_state` | read marks and drafts among one's own devices |
 //! | `local` | address book, settings, notices |
 //!
 //! # Rules
@@ -54,6 +55,7 @@ mod ingest;
 mod keys;
 mod local;
 mod membership;
+mod own_state;
 mod pages;
 mod placing;
 mod purge;
@@ -87,6 +89,7 @@ pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};
 pub use membership::{MembershipAct, MotionView};
+pub use own_state::SharedDraft;
 pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,

@@ -197,6 +197,12 @@ pub(super) mod meta {
     pub(in super::super) const TOKEN: &str = "token";
     /// Changes when roster entries were taken away, so that caches notice.
     pub(in super::super) const ROSTER_GENERATION: &str = "roster_generation";
+    /// When own state was last told to one's other devices, Unix milliseconds, eight bytes big endian.
+    pub(in super::super) const OWN_STATE_AT: &str = "own_state_at";
+    /// The devices that it was told to.
+    pub(in super::super) const OWN_STATE_TO: &str = "own_state_to";
+    /// Own devices that are known here to be on paper.
+    pub(in super::super) const PAPERS: &str = "papers";
     /// Prefix of the keys that callers may use.
     pub(in super::super) const SETTING: &str = "setting.";
 }

@@ -12,6 +12,7 @@
 //! | `side_seals` | entries that may hold such a key | view |
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
+//! | `reads_ahead`, `drafts`, `draft_files` | what one's own devices told each other | local truth |
 //! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
 //! | `log_heads`, `missing_payloads` | what digests and wants are made of | derived at insertion |
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
@@ -53,6 +54,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::cuts::MIGRATION,
     VOUCHERS,
     super::side::MIGRATION,
+    super::own_state::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

@@ -4,9 +4,10 @@ use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::Body;
 use lanai_crdt::thread::origin_key;
-use rusqlite::{OptionalExtension as _, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::fold::{message_number, todo_count};
+use super::keys::{Keyring, closed_epochs};
 use super::rows::{self, entry_id, state};
 use super::{Store, StoreError};
 
@@ -28,8 +29,10 @@ pub struct Stats {
     pub waiting_for_past: u64,
     /// Entries of unknown devices.
     pub waiting_for_device: u64,
-    /// Entries sealed under a key that is not here.
+    /// Entries sealed under a key that is not here yet.
     pub locked: u64,
+    /// Threads from before the own admission, where newcomers read no further back.
+    pub threads_before: u64,
     /// Entries by devices that were not enrolled in their roster past.
     pub uncounted: u64,
     pub void: u64,
@@ -56,6 +59,7 @@ impl Store {
                     "SELECT count(*) FROM entries WHERE state = {state} AND state BETWEEN 1 AND 5"
                 ))
             };
+            let (before, threads_before) = self.before_admission(conn)?;
             Ok(Stats {
                 entries: count("SELECT count(*) FROM entries")?,
                 logs: count("SELECT count(*) FROM logs")?,
@@ -66,7 +70,8 @@ impl Store {
                 holes: count("SELECT count(DISTINCT prev) FROM past_waits WHERE why = 0")?,
                 waiting_for_past: count("SELECT count(*) FROM past_waits")?,
                 waiting_for_device: count("SELECT count(*) FROM waiting")?,
-                locked: aside(state::NO_KEY)?,
+                locked: aside(state::NO_KEY)?.saturating_sub(before),
+                threads_before,
                 uncounted: aside(state::UNCOUNTED)?,
                 void: aside(state::VOID)? + aside(state::BAD_LINK)?,
                 unread: aside(state::UNREAD)?,
@@ -80,6 +85,32 @@ impl Store {
             stats.bytes += std::fs::metadata(file).map_or(0, |m| m.len());
         }
         Ok(stats)
+    }
+
+    /// Entries and threads that were not meant for this member, who was not there yet.
+    fn before_admission(&self, conn: &Connection) -> Result<(u64, u64), StoreError> {
+        let state = self.inner.rosters.get(conn)?;
+        let mut counts = (0, 0);
+        for epoch in closed_epochs(state.roster(), &Keyring::load(conn)?, &self.inner.own) {
+            let (entries, threads): (i64, i64) = conn
+                .prepare_cached(
+                    "SELECT count(*), count(t.t) FROM entries e
+                     LEFT JOIN threads t ON t.id = e.id AND e.class = 2
+                     WHERE e.state = 1 AND substr(e.header, 51, 16) = ?1",
+                )?
+                .query_row([epoch.short_ref().0], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            counts = (counts.0 + entries.unsigned_abs(), counts.1 + threads.unsigned_abs());
+        }
+        Ok(counts)
+    }
+
+    /// Threads from before the own admission, as [`Stats::threads_before`] has them.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn threads_before(&self) -> Result<u64, StoreError> {
+        self.inner.connections.read(|conn| Ok(self.before_admission(conn)?.1))
     }
 
     /// Whether an imported message is here already: the entry and thread it became.

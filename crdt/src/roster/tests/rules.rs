@@ -72,6 +72,7 @@ mod rule_1_genesis {
             quorum_num: 2,
             quorum_den: 3,
             invite: InvitePolicy::Members,
+            history: None,
         });
         let genesis = w.make(author, &[], &[], body);
         Roster::fold(genesis.id.as_community(), &[genesis])

@@ -73,6 +73,7 @@ impl Village {
                 quorum_num: 2,
                 quorum_den: 3,
                 invite: InvitePolicy::Members,
+                history: None,
             }),
         );
         village.community = genesis.as_community();

@@ -381,7 +381,8 @@ fn marks_of_an_earlier_version_are_kept() {
          CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
          INSERT INTO read_marks SELECT grp, min(n) FROM posts GROUP BY grp;
          DELETE FROM read_marks WHERE grp = (SELECT max(grp) FROM posts);
-         DROP TABLE reads; DROP TABLE attention; DROP TABLE followed;
+         DROP TABLE reads; DROP TABLE reads_ahead; DROP TABLE drafts;
+         DROP TABLE draft_files; DROP TABLE attention; DROP TABLE followed;
          DROP TABLE asks; DROP TABLE ask_workers; DROP TABLE log_cuts;
          ALTER TABLE entries DROP COLUMN judged; DROP INDEX waiting_by_prev;
          PRAGMA user_version = 1;",

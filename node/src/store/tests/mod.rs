@@ -6,7 +6,8 @@ use std::path::Path;
 use lanai_crdt::entry::{DeviceSecret, Header, Signed};
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogNumber};
 use lanai_crdt::payload::{
-    Admit, Body, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role, Ticket,
+    Admit, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role,
+    Ticket,
 };
 use lanai_crdt::seal::SealingSecret;
 use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
@@ -17,7 +18,9 @@ mod attention;
 mod damage;
 mod exchange;
 mod local;
+mod newcomers;
 mod own;
+mod own_state;
 mod pages;
 mod placing;
 mod purge;
@@ -90,6 +93,10 @@ fn profile(name: &str) -> Profile {
 
 impl Node {
     pub(super) fn founder(name: &str) -> Node {
+        Node::founder_of(name, History::All)
+    }
+
+    pub(super) fn founder_of(name: &str, history: History) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let mut rng = TestRng::new(name);
         let author = author(&mut rng);
@@ -100,6 +107,7 @@ impl Node {
             profile: profile(name),
             recovery_key: rng.array(),
             invite: InvitePolicy::Members,
+            history,
             quorum: (2, 3),
             paper: None,
         };

@@ -26,6 +26,7 @@ fn a_founded_store_has_a_community_a_steward_and_a_key() {
             profile: profile("ana"),
             recovery_key: [1; 32],
             invite: InvitePolicy::Members,
+            history: History::All,
             quorum: (1, 2),
             paper: None,
         },
