@@ -111,6 +111,14 @@ impl Home {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     }
 
+    /// Becomes a further device of who has the other home; its node is not started.
+    pub(crate) fn becomes_device_of(&self, other: &Home) {
+        self.stay_here();
+        let invitation = other.text(&["device", "invite"], "invitation");
+        let request = self.text(&["device", "join", &invitation], "request");
+        other.run(&["device", "add", &request, "--yes"]);
+    }
+
     pub(crate) fn post_texts(&self, thread: &str) -> Vec<String> {
         let mut texts: Vec<String> = self.json(&["read", thread])["posts"]
             .as_array()

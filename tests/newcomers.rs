@@ -74,10 +74,7 @@ fn what_was_said_before_stays_with_those_who_were_there() {
     assert_eq!(titles(&ben), ["Who has the map?"]);
 
     // A further device of Ana reads all of it.
-    let invitation = ana.text(&["device", "invite"], "invitation");
-    phone.stay_here();
-    let request = phone.text(&["device", "join", &invitation], "request");
-    ana.run(&["device", "add", &request, "--yes"]);
+    phone.becomes_device_of(&ana);
     phone.up();
     until("the telephone reads all", || titles(&phone) == ["Who drinks?", "Who has the map?"]);
     assert_eq!(phone.post_texts(&old), ["Between the two of us.", "He should not hear of this."]);

@@ -27,10 +27,7 @@ fn read_marks_and_drafts_go_with_the_person() {
     ana.up();
     ben.must_join(&ana.ticket("1"), &ana);
     let phone = Home::new(dir.path(), "phone");
-    let invitation = ben.text(&["device", "invite"], "invitation");
-    phone.stay_here();
-    let request = phone.text(&["device", "join", &invitation], "request");
-    ben.run(&["device", "add", &request, "--yes"]);
+    phone.becomes_device_of(&ben);
     phone.up();
     let first = ana.text(&["ask", "Who has the map?", "-m", "The old one."], "id");
     ana.run(&["note", "The ford", "-m", "It is passable."]);

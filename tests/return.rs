@@ -332,10 +332,7 @@ fn words_that_are_made_later_bring_back_and_turn_out_what_is_younger() {
     assert_eq!(on_paper, [false, true], "the paper is junior");
 
     let tablet = Home::new(dir.path(), "tablet");
-    tablet.stay_here();
-    let invitation = ben.text(&["device", "invite"], "invitation");
-    let request = tablet.text(&["device", "join", &invitation], "request");
-    ben.run(&["device", "add", &request, "--yes"]);
+    tablet.becomes_device_of(&ben);
     until_equal(&[&ana, &ben]);
     ben.stop();
 

@@ -134,7 +134,7 @@ impl OwnState {
             let sealed = seal_to_device(sealing, device, &key, rng)?.into();
             seals.push(DeviceSeal { device: (*device.as_bytes()).into(), sealed });
         }
-        seals.sort_by_key(|s| *s.device);
+        seals.sort_by_key(|s| s.device);
         Ok(OwnState { key: (*key.id().as_bytes()).into(), seals, sealed: sealed.into() })
     }
 

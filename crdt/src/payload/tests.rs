@@ -36,25 +36,18 @@ fn samples() -> Vec<Body> {
         nonce: [4; 16],
     };
     let further = statement.sign(&device).encode();
+    let genesis = Genesis {
+        rules: 1,
+        founders: vec![ByteVec::from(founder.encode())],
+        recovery_key: [5; 32].into(),
+        quorum_num: 2,
+        quorum_den: 3,
+        invite: InvitePolicy::Members,
+        history: None,
+    };
     vec![
-        Body::Genesis(Genesis {
-            rules: 1,
-            founders: vec![ByteVec::from(founder.encode())],
-            recovery_key: [5; 32].into(),
-            quorum_num: 2,
-            quorum_den: 3,
-            invite: InvitePolicy::Members,
-            history: None,
-        }),
-        Body::Genesis(Genesis {
-            rules: 1,
-            founders: vec![ByteVec::from(founder.encode())],
-            recovery_key: [5; 32].into(),
-            quorum_num: 2,
-            quorum_den: 3,
-            invite: InvitePolicy::Members,
-            history: Some(History::FromAdmission),
-        }),
+        Body::Genesis(genesis.clone()),
+        Body::Genesis(Genesis { history: Some(History::FromAdmission), ..genesis }),
         Body::Ticket(Ticket { key: [1; 32].into(), role: Role::Member, uses: 1, expires: Some(9) }),
         Body::TicketClose,
         Body::Admit(Admit { record: ByteVec::from(newcomer.encode()) }),

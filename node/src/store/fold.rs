@@ -523,7 +523,9 @@ impl Ctx<'_> {
                 self.unindex(old)?;
                 self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
             }
-            self.read_elsewhere(n)?;
+            if row.origin.is_none() {
+                self.read_elsewhere(n)?;
+            }
             self.conn
                 .prepare_cached(
                     "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,

@@ -2,7 +2,7 @@
 
 use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::EntryId;
-use lanai_crdt::payload::Body;
+use lanai_crdt::payload::{Body, History};
 use lanai_crdt::thread::origin_key;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -91,6 +91,9 @@ impl Store {
     fn before_admission(&self, conn: &Connection) -> Result<(u64, u64), StoreError> {
         let state = self.inner.rosters.get(conn)?;
         let mut counts = (0, 0);
+        if state.roster().history() == History::All {
+            return Ok(counts);
+        }
         for epoch in closed_epochs(state.roster(), &Keyring::load(conn)?, &self.inner.own) {
             let (entries, threads): (i64, i64) = conn
                 .prepare_cached(
