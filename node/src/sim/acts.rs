@@ -1,7 +1,7 @@
 //! What members do, and what befalls their machines.
 
 use lanai_crdt::id::EntryId;
-use lanai_crdt::payload::{Body, Checkpoint, Edit, GrantRole, Note, React, Reaction};
+use lanai_crdt::payload::{Admit, Body, Checkpoint, Edit, GrantRole, Note, React, Reaction};
 
 use super::engine::{Event, Post, Sim};
 use super::forge;
@@ -121,6 +121,22 @@ impl Sim<'_> {
                 let through = self.scenario.node(through)?;
                 self.join(who, ticket, through)?
             }
+            Act::Admit { ticket, count, again } => {
+                let ticket = *self.tickets.get(ticket)?;
+                let again = match again {
+                    Some(name) => Some(self.scenario.node(name)?),
+                    None => None,
+                };
+                let admitted = (0..*count).map(|_| {
+                    let record = match again {
+                        Some(node) => self.nodes[node].me.join_record(self.community, &ticket),
+                        None => forge::stranger(&mut self.rng, self.community, &ticket),
+                    };
+                    let admit = Body::Admit(Admit { record: record.encode().into() });
+                    self.nodes[who].me.write(admit, [ticket.0], now)
+                });
+                admitted.collect()
+            }
             Act::Grant { to, role } => {
                 let to = self.scenario.node(to)?;
                 let member = self.nodes[to].me.member?;
@@ -140,7 +156,9 @@ impl Sim<'_> {
             | Act::Motion { .. }
             | Act::Endorse { .. }
             | Act::Enact { .. }
+            | Act::Accept { .. }
             | Act::Readmit { .. }
+            | Act::Vouch { .. }
             | Act::LetIn { .. } => return self.govern(who, act),
             Act::Turn => {
                 let Node { me, hostile, .. } = &mut self.nodes[who];

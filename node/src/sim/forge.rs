@@ -7,8 +7,8 @@ use lanai_crdt::clock::Hlc;
 use lanai_crdt::entry::{Class, DeviceSecret, Header, HeaderTail, payload_hash};
 use lanai_crdt::envelope;
 use lanai_crdt::id::{CommunityId, EntryId, EpochRef, LogId, PayloadHash};
-use lanai_crdt::payload::{self, Body, Post, PostRole};
-use lanai_crdt::seal::{EpochKey, NONCE_BYTES, open_from_device, seal_payload};
+use lanai_crdt::payload::{self, Body, JoinRecord, Post, PostRole, SignedJoinRecord};
+use lanai_crdt::seal::{EpochKey, NONCE_BYTES, SealingSecret, open_from_device, seal_payload};
 
 use super::node::Me;
 use super::rng::Rng;
@@ -31,6 +31,23 @@ pub struct Forgery {
     pub heads: Vec<EntryId>,
     /// What it refers to.
     pub refs: Vec<EntryId>,
+}
+
+/// The join record of somebody who is nowhere.
+pub(super) fn stranger(
+    rng: &mut Rng,
+    community: CommunityId,
+    ticket: &(EntryId, [u8; 32]),
+) -> SignedJoinRecord {
+    let device = DeviceSecret::from_bytes(&rng.array());
+    let record = JoinRecord {
+        community,
+        ticket: ticket.0,
+        device: device.device(),
+        sealing: *SealingSecret::from_bytes(&rng.array()).public().as_bytes(),
+        nonce: rng.array(),
+    };
+    record.sign(&device, Some(&ticket.1))
 }
 
 impl Forgery {

@@ -3,10 +3,10 @@
 use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::limits::MAX_CUT_HEADS;
 use lanai_crdt::payload::{
-    self, Body, Enact, Motion, Proposal, Readmit, Remove, Subject, recovery_statement,
-    sign_recovery,
+    self, Accept, AddDevice, Body, Enact, Motion, Proposal, Readmit, Remove, Subject,
+    recovery_statement, sign_recovery,
 };
-use minicbor::bytes::ByteArray;
+use minicbor::bytes::{ByteArray, ByteVec};
 
 use super::acts::Done;
 use super::engine::Sim;
@@ -24,10 +24,10 @@ impl Sim<'_> {
     pub(super) fn govern(&mut self, who: usize, act: &Act) -> Option<Done> {
         let now = self.now;
         Some(match act {
-            Act::Remove { member, recovery } => {
+            Act::Remove { member, recovery, erasing } => {
                 let member = self.member(member)?;
                 let subject = Subject::Member((*member.as_bytes()).into());
-                let cut = self.cut_of(who, &member);
+                let cut = if *erasing { Vec::new() } else { self.cut_of(who, &member) };
                 let mut remove = Remove { subject, cut, recovery: None };
                 if *recovery {
                     let body = payload::encode(&Body::Remove(remove.clone())).ok()?;
@@ -79,7 +79,21 @@ impl Sim<'_> {
                 };
                 self.nodes[who].me.write(Body::Enact(enact), [entry], now).map(|id| vec![id])
             }
-            Act::Readmit { member } => self.readmit(who, member)?,
+            Act::Accept { member } => {
+                let removal = self.removal_of(who, member)?;
+                let accept = Accept { heads: self.cut_of(who, &self.member(member)?) };
+                self.nodes[who].me.write(Body::Accept(accept), [removal], now).map(|id| vec![id])
+            }
+            Act::Readmit { member } => {
+                let removal = self.removal_of(who, member)?;
+                let body = |record| Body::Readmit(Readmit { record });
+                self.let_back_in(who, member, Some(removal), body)?
+            }
+            Act::Vouch { member } => {
+                let vouch = Some(self.cut_of(who, &self.member(member)?));
+                let body = |record| Body::AddDevice(AddDevice { record, vouch });
+                self.let_back_in(who, member, None, body)?
+            }
             Act::LetIn { member: name } => {
                 let member = self.member(name)?;
                 if let Some(node) = self.scenario.node(name) {
@@ -102,11 +116,20 @@ impl Sim<'_> {
         self.nodes[self.scenario.node(name)?].me.member
     }
 
+    /// By which entry `who` knows somebody to be removed.
+    fn removal_of(&self, who: usize, name: &str) -> Option<EntryId> {
+        let member = self.member(name)?;
+        let roster = self.nodes[who].me.store().roster().ok()?;
+        roster.former().find(|f| f.id == member).map(|f| f.removed_by)
+    }
+
     /// The heads of a member's logs as `who` holds them.
     fn cut_of(&self, who: usize, member: &MemberId) -> Vec<ByteArray<32>> {
         let store = self.nodes[who].me.store();
         let roster = store.roster().expect("a store that works");
-        let devices = roster.member(member).map(|m| m.devices.clone()).unwrap_or_default();
+        let former = || roster.former().find(|f| f.id == *member).map(|f| f.devices.clone());
+        let devices = roster.member(member).map(|m| m.devices.clone()).or_else(former);
+        let devices = devices.unwrap_or_default();
         let heads = store.log_heads().expect("a store that works");
         let own =
             heads.into_iter().filter(|(log, ..)| devices.iter().any(|d| d.device == log.device));
@@ -115,24 +138,28 @@ impl Sim<'_> {
         cut
     }
 
-    /// Somebody who was removed comes to the door of a steward with new keys.
-    fn readmit(&mut self, who: usize, name: &str) -> Option<Done> {
+    /// Somebody who was removed, or lost every device, comes to the door of a steward with new keys.
+    /// `body` is of the entry that lets them in, by the record of those keys.
+    fn let_back_in(
+        &mut self,
+        who: usize,
+        name: &str,
+        refs: Option<EntryId>,
+        body: impl FnOnce(ByteVec) -> Body,
+    ) -> Option<Done> {
         let back = self.scenario.node(name)?;
         let member = self.nodes[back].me.member?;
         // Nobody opens the own door from outside.
         if back == who || !self.nodes[back].up || !self.reach(who, back) {
             return None;
         }
-        let store = self.nodes[who].me.store();
-        let roster = store.roster().ok()?;
-        let removal = roster.former().find(|f| f.id == member).map(|f| f.removed_by)?;
         self.crash(back);
         let node = &mut self.nodes[back];
         node.up = true;
         let record = node.me.renew(self.community, member);
-        let readmit = Body::Readmit(Readmit { record: record.encode().into() });
+        let body = body(record.encode().into());
         let door = &mut self.nodes[who].me;
-        let mut written = match door.write(readmit, [removal], self.now) {
+        let mut written = match door.write(body, refs, self.now) {
             Ok(id) => vec![id],
             Err(e) => return Some(Err(e)),
         };

@@ -167,7 +167,7 @@ fn removals(rng: &mut Rng, nodes: &[NodeSpec], timeline: &mut Vec<Step>) {
             }
             _ => {
                 let recovery = rng.chance(20);
-                let remove = Act::Remove { member: member.clone(), recovery };
+                let remove = Act::Remove { member: member.clone(), recovery, erasing: false };
                 timeline.push(step(at as f64, Some(who.clone()), remove));
                 if rng.chance(30) {
                     let at = time(rng, at + 5, at + 30);

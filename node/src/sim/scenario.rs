@@ -233,6 +233,17 @@ pub enum Act {
         /// Who opens.
         through: String,
     },
+    /// Admits without being asked: strangers that were made up, or somebody who is in already.
+    Admit {
+        /// By which ticket.
+        ticket: String,
+        /// How many strangers.
+        #[serde(default = "one")]
+        count: u32,
+        /// Whom once more, instead of strangers.
+        #[serde(default)]
+        again: Option<String>,
+    },
     /// Grants a role.
     Grant {
         /// To whom.
@@ -249,6 +260,14 @@ pub enum Act {
         /// Signed with the founder's recovery key.
         #[serde(default)]
         recovery: bool,
+        /// Everything that was ever written is to be cut off.
+        #[serde(default)]
+        erasing: bool,
+    },
+    /// Takes back in what a removal cut off, as far as the author holds it.
+    Accept {
+        /// Of whom.
+        member: String,
     },
     /// Takes every role above one away.
     Demote {
@@ -278,6 +297,11 @@ pub enum Act {
     /// Takes back somebody who was removed, with new keys.
     Readmit {
         /// Whom.
+        member: String,
+    },
+    /// Vouches for somebody who lost every device and comes with new keys.
+    Vouch {
+        /// For whom.
         member: String,
     },
     /// Lets in somebody who is pending.
@@ -330,7 +354,10 @@ pub enum Act {
 impl Act {
     /// Whether it changes who may have the key.
     pub(super) fn changes_membership(&self) -> bool {
-        matches!(self, Act::Remove { .. } | Act::Enact { .. } | Act::Readmit { .. })
+        matches!(
+            self,
+            Act::Remove { .. } | Act::Enact { .. } | Act::Readmit { .. } | Act::Vouch { .. }
+        )
     }
 
     /// Whether it is something that a member's store writes.
@@ -343,6 +370,7 @@ impl Act {
             | Act::Ticket { .. }
             | Act::CloseTicket { .. }
             | Act::Join { .. }
+            | Act::Admit { .. }
             | Act::Grant { .. }
             | Act::Checkpoint
             | Act::Remove { .. }
@@ -350,7 +378,9 @@ impl Act {
             | Act::Motion { .. }
             | Act::Endorse { .. }
             | Act::Enact { .. }
+            | Act::Accept { .. }
             | Act::Readmit { .. }
+            | Act::Vouch { .. }
             | Act::LetIn { .. }
             | Act::Turn => true,
             Act::Split { .. }
@@ -498,7 +528,10 @@ impl Scenario {
                         | Act::Remove { member: name, .. }
                         | Act::Demote { member: name, .. }
                         | Act::Motion { remove: name, .. }
+                        | Act::Admit { again: Some(name), .. }
+                        | Act::Accept { member: name }
                         | Act::Readmit { member: name }
+                        | Act::Vouch { member: name }
                         | Act::LetIn { member: name }
                         | Act::Carry { to: name }
                         | Act::Meet { with: name } => names.push(name),
