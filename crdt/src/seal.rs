@@ -65,9 +65,6 @@ const EPOCH_ID_CONTEXT: &str = "lanai v1 epoch id";
 const PAYLOAD_CONTEXT: &str = "lanai v1 payload";
 const LINKS_CONTEXT: &str = "lanai v1 epoch links";
 const SEAL_CONTEXT: &[u8] = b"lanai v1 seal";
-const TALK_ID_CONTEXT: &str = "lanai v1 talk key id";
-const TALK_PAYLOAD_CONTEXT: &str = "lanai v1 talk payload";
-const TALK_SEAL_CONTEXT: &[u8] = b"lanai v1 talk seal";
 
 type DeviceKem = X25519HkdfSha256;
 
@@ -445,29 +442,64 @@ fn hpke_open(
     Ok(Zeroizing::new(*bytes))
 }
 
-/// The key of a side talk. Wiped from memory when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct TalkKey {
-    key: [u8; KEY_BYTES],
-    payload: [u8; KEY_BYTES],
+/// What a [`BoxKey`] is for. Each has contexts of its own: a seal or box that is put to another use opens
+/// nothing, and least of all as the key of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoxPurpose {
+    /// What is said in a side talk.
+    SideTalk,
+    /// State among the devices of one member.
+    OwnState,
 }
 
-impl TalkKey {
+impl BoxPurpose {
+    const fn id_context(self) -> &'static str {
+        match self {
+            BoxPurpose::SideTalk => "lanai v1 talk key id",
+            BoxPurpose::OwnState => "lanai v1 own state key id",
+        }
+    }
+
+    const fn payload_context(self) -> &'static str {
+        match self {
+            BoxPurpose::SideTalk => "lanai v1 talk payload",
+            BoxPurpose::OwnState => "lanai v1 own state payload",
+        }
+    }
+
+    const fn seal_context(self) -> &'static [u8] {
+        match self {
+            BoxPurpose::SideTalk => b"lanai v1 talk seal",
+            BoxPurpose::OwnState => b"lanai v1 own state seal",
+        }
+    }
+}
+
+/// The key of boxes inside payloads, for some devices only. Wiped from memory when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct BoxKey {
+    key: [u8; KEY_BYTES],
+    payload: [u8; KEY_BYTES],
+    #[zeroize(skip)]
+    purpose: BoxPurpose,
+}
+
+impl BoxKey {
     /// The key with these bytes.
-    pub fn from_bytes(key: &[u8; KEY_BYTES]) -> Self {
-        Self { key: *key, payload: blake3::derive_key(TALK_PAYLOAD_CONTEXT, key) }
+    pub fn from_bytes(purpose: BoxPurpose, key: &[u8; KEY_BYTES]) -> Self {
+        Self { key: *key, payload: blake3::derive_key(purpose.payload_context(), key), purpose }
     }
 
     /// A new key.
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+    pub fn generate(purpose: BoxPurpose, rng: &mut impl CryptoRng) -> Self {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         rng.fill_bytes(key.as_mut_slice());
-        Self::from_bytes(&key)
+        Self::from_bytes(purpose, &key)
     }
 
     /// What commits to the key without giving it away.
     pub fn id(&self) -> [u8; KEY_BYTES] {
-        blake3::derive_key(TALK_ID_CONTEXT, &self.key)
+        blake3::derive_key(self.purpose.id_context(), &self.key)
     }
 
     /// The secret itself, to store it.
@@ -486,7 +518,7 @@ impl TalkKey {
         device: &DeviceId,
         rng: &mut impl CryptoRng,
     ) -> Result<[u8; DEVICE_SEAL_BYTES], SealError> {
-        hpke_seal(to, &seal_info(TALK_SEAL_CONTEXT, &self.id(), device), &self.key, rng)
+        hpke_seal(to, &seal_info(self.purpose.seal_context(), &self.id(), device), &self.key, rng)
     }
 
     /// Opens a seal, if it was made to this device, and checks that the key inside has this id.
@@ -495,13 +527,14 @@ impl TalkKey {
     ///
     /// [`SealError::NotForThisDevice`]; [`SealError::WrongEpochKey`] when its maker lied.
     pub fn open_seal(
+        purpose: BoxPurpose,
         secret: &SealingSecret,
         id: &[u8; KEY_BYTES],
         device: &DeviceId,
         seal: &[u8; DEVICE_SEAL_BYTES],
-    ) -> Result<TalkKey, SealError> {
-        let key = hpke_open(secret, &seal_info(TALK_SEAL_CONTEXT, id, device), seal)?;
-        let key = TalkKey::from_bytes(&key);
+    ) -> Result<BoxKey, SealError> {
+        let key = hpke_open(secret, &seal_info(purpose.seal_context(), id, device), seal)?;
+        let key = BoxKey::from_bytes(purpose, &key);
         if key.id() != *id {
             return Err(SealError::WrongEpochKey);
         }
@@ -522,7 +555,7 @@ impl TalkKey {
         seal(&self.payload, nonce, aad, plaintext)
     }
 
-    /// Opens what [`TalkKey::seal`] sealed.
+    /// Opens what [`BoxKey::seal`] sealed.
     ///
     /// # Errors
     ///
@@ -532,9 +565,9 @@ impl TalkKey {
     }
 }
 
-impl fmt::Debug for TalkKey {
+impl fmt::Debug for BoxKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TalkKey").finish_non_exhaustive()
+        f.debug_struct("BoxKey").field("purpose", &self.purpose).finish_non_exhaustive()
     }
 }
 

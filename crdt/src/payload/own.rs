@@ -17,13 +17,12 @@ use minicbor::{Decode, Encode};
 
 use super::{DeviceSeal, PayloadError, field_error};
 use crate::envelope::{self, EnvelopeError};
-use crate::id::{DeviceId, EntryId, EpochId, MemberId};
+use crate::id::{DeviceId, EntryId, MemberId};
 use crate::limits::{
     MAX_DRAFT_BYTES, MAX_MEMBER_DEVICES, MAX_OWN_DRAFTS, MAX_OWN_READS, MAX_OWN_STATE_BYTES,
 };
 use crate::seal::{
-    CryptoRng, EpochKey, NONCE_BYTES, SealError, SealingPublic, SealingSecret, open_from_device,
-    seal_to_device, unwrap_under, wrap_under,
+    BoxKey, BoxPurpose, CryptoRng, NONCE_BYTES, SealError, SealingPublic, SealingSecret,
 };
 
 /// Bytes of an id by which a post is marked as read.
@@ -47,7 +46,7 @@ pub fn short_id(id: &EntryId) -> ShortId {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct OwnState {
-    /// Commits to the key, as an epoch's id does.
+    /// [`BoxKey::id`]: commits to the key.
     #[n(0)]
     pub key: ByteArray<32>,
     /// The key, for each device, ascending.
@@ -125,17 +124,17 @@ impl OwnState {
         if body.len() > MAX_OWN_STATE_BYTES {
             return Err(PayloadError::TooLong(body.len()).into());
         }
-        let key = EpochKey::generate(rng);
+        let key = BoxKey::generate(BoxPurpose::OwnState, rng);
         let mut nonce = [0; NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
-        let sealed = wrap_under(&key, nonce, &context(member), &envelope::encode(&body)?)?;
+        let sealed = key.seal(nonce, &context(member), &envelope::encode(&body)?)?;
         let mut seals = Vec::new();
         for (device, sealing) in devices {
-            let sealed = seal_to_device(sealing, device, &key, rng)?.into();
+            let sealed = key.seal_to(sealing, device, rng)?.into();
             seals.push(DeviceSeal { device: (*device.as_bytes()).into(), sealed });
         }
         seals.sort_by_key(|s| s.device);
-        Ok(OwnState { key: (*key.id().as_bytes()).into(), seals, sealed: sealed.into() })
+        Ok(OwnState { key: key.id().into(), seals, sealed: sealed.into() })
     }
 
     /// Opens what a device of `member` sealed to this one.
@@ -151,8 +150,8 @@ impl OwnState {
     ) -> Result<OwnChanges, OwnStateError> {
         let own = self.seals.iter().find(|s| *s.device == *device.as_bytes());
         let seal = own.ok_or(OwnStateError::NotSealedTo)?;
-        let key = open_from_device(secret, &EpochId::new(*self.key), device, &seal.sealed)?;
-        let body = envelope::decode(&unwrap_under(&key, &context(member), &self.sealed)?)?;
+        let key = BoxKey::open_seal(BoxPurpose::OwnState, secret, &self.key, device, &seal.sealed)?;
+        let body = envelope::decode(&key.open(&context(member), &self.sealed)?)?;
         let changes: OwnChanges = minicbor::decode(&body).map_err(super::malformed)?;
         changes.check()?;
         Ok(changes)

@@ -17,13 +17,13 @@ use super::{PayloadError, field_error, malformed};
 use crate::envelope;
 use crate::id::{EntryId, MemberId};
 use crate::limits::{MAX_REFS, MAX_SIDE_MEMBERS, MAX_SIDE_SEALS};
-use crate::seal::{DEVICE_SEAL_BYTES, NONCE_BYTES, TalkKey};
+use crate::seal::{BoxKey, DEVICE_SEAL_BYTES, NONCE_BYTES};
 
 /// Opens a side talk; its entry's id is the talk's.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct SideOpen {
-    /// [`TalkKey::id`].
+    /// [`BoxKey::id`].
     #[n(0)]
     pub key: ByteArray<32>,
     /// The key, sealed to devices that are not named: ascending, so that their order tells nothing.
@@ -149,7 +149,7 @@ pub trait SideBox: Encode<()> + for<'b> Decode<'b, ()> {
     /// A field over its limit, or too much in all.
     fn seal(
         &self,
-        key: &TalkKey,
+        key: &BoxKey,
         talk: &EntryId,
         author: &MemberId,
         nonce: [u8; NONCE_BYTES],
@@ -168,7 +168,7 @@ pub trait SideBox: Encode<()> + for<'b> Decode<'b, ()> {
     ///
     /// When it was not made with this key for this talk by this author, or breaks a limit.
     fn open(
-        key: &TalkKey,
+        key: &BoxKey,
         talk: &EntryId,
         author: &MemberId,
         sealed: &[u8],
@@ -223,6 +223,7 @@ impl SideBox for Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::BoxPurpose;
 
     const NONCE: [u8; NONCE_BYTES] = [7; NONCE_BYTES];
 
@@ -237,13 +238,18 @@ mod tests {
 
     #[test]
     fn a_box_opens_for_its_talk_and_author_alone() {
-        let key = TalkKey::from_bytes(&[9; 32]);
+        let key = BoxKey::from_bytes(BoxPurpose::SideTalk, &[9; 32]);
         let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
         for said in said() {
             let sealed = said.seal(&key, &talk, &author, NONCE).unwrap();
             assert_eq!(Said::open(&key, &talk, &author, &sealed), Ok(said));
             let wrong = [
-                Said::open(&TalkKey::from_bytes(&[8; 32]), &talk, &author, &sealed),
+                Said::open(
+                    &BoxKey::from_bytes(BoxPurpose::SideTalk, &[8; 32]),
+                    &talk,
+                    &author,
+                    &sealed,
+                ),
                 Said::open(&key, &EntryId::new([2; 32]), &author, &sealed),
                 Said::open(&key, &talk, &MemberId::new([1; 32]), &sealed),
             ];
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn limits_hold_on_both_sides() {
-        let key = TalkKey::from_bytes(&[9; 32]);
+        let key = BoxKey::from_bytes(BoxPurpose::SideTalk, &[9; 32]);
         let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
         let crowd =
             SideAdded { members: vec![[1; 32].into(); MAX_SIDE_MEMBERS + 1], devices: Vec::new() };
@@ -266,7 +272,7 @@ mod tests {
 
     #[test]
     fn golden_boxes() {
-        let key = TalkKey::from_bytes(&[9; 32]);
+        let key = BoxKey::from_bytes(BoxPurpose::SideTalk, &[9; 32]);
         let (talk, author) = (EntryId::new([1; 32]), MemberId::new([2; 32]));
         let root = SideRoot {
             thread: [3; 32].into(),

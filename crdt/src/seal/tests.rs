@@ -396,3 +396,23 @@ proptest::proptest! {
         proptest::prop_assert!(open_from_device(&secret, &key().id(), &DEVICE, &seal).is_err());
     }
 }
+
+/// A seal of a box's key that somebody copies into a seal of an epoch must not give the box's key away.
+#[test]
+fn a_seal_of_one_purpose_opens_nothing_for_another() {
+    let mut rng = TestRng::new("purposes");
+    let (device, secret) = (DeviceId::new([3; 32]), SealingSecret::from_bytes(&[3; 32]));
+    let purposes = [BoxPurpose::SideTalk, BoxPurpose::OwnState];
+    for purpose in purposes {
+        let key = BoxKey::from_bytes(purpose, &[9; 32]);
+        let seal = key.seal_to(&secret.public(), &device, &mut rng).unwrap();
+        for other in purposes {
+            let opened = BoxKey::open_seal(other, &secret, &key.id(), &device, &seal);
+            assert_eq!(opened.is_ok(), other == purpose);
+        }
+        for id in [key.id(), *EpochKey::from_bytes(&[9; 32]).id().as_bytes()] {
+            let opened = open_from_device(&secret, &EpochId::new(id), &device, &seal);
+            assert!(matches!(opened, Err(SealError::NotForThisDevice)));
+        }
+    }
+}

@@ -14,7 +14,9 @@ use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use lanai_crdt::payload::{
     self, Body, Said, SideAdded, SideBox, SideOpen, SideRoot, SideSay, SideSeal,
 };
-use lanai_crdt::seal::{CryptoRng, DEVICE_SEAL_BYTES, NONCE_BYTES, SealingPublic, TalkKey};
+use lanai_crdt::seal::{
+    BoxKey, BoxPurpose, CryptoRng, DEVICE_SEAL_BYTES, NONCE_BYTES, SealingPublic,
+};
 use lanai_crdt::side::{SideEntry, SideTalk, SideWhat, may_be_said};
 use lanai_crdt::thread::TalkEntry;
 use minicbor::bytes::ByteArray;
@@ -54,11 +56,13 @@ fn talk_number(conn: &Connection, talk: &EntryId) -> Result<Option<T>, StoreErro
     Ok(find.query_row([talk.as_bytes()], |r| r.get(0)).optional()?)
 }
 
-fn key_of(conn: &Connection, t: T) -> Result<Option<TalkKey>, StoreError> {
+fn key_of(conn: &Connection, t: T) -> Result<Option<BoxKey>, StoreError> {
     let mut find = conn.prepare_cached("SELECT key FROM side_keys WHERE t = ?1")?;
     let bytes: Option<Vec<u8>> = find.query_row([t], |r| r.get(0)).optional()?;
     let bytes = bytes.map(Zeroizing::new);
-    Ok(bytes.and_then(|b| Some(TalkKey::from_bytes(<&[u8; 32]>::try_from(b.as_slice()).ok()?))))
+    Ok(bytes.and_then(|b| {
+        Some(BoxKey::from_bytes(BoxPurpose::SideTalk, <&[u8; 32]>::try_from(b.as_slice()).ok()?))
+    }))
 }
 
 /// The entries of a talk that count, with the bodies that the community sees.
@@ -77,7 +81,7 @@ fn carried(
     Ok(found)
 }
 
-fn open_box(key: &TalkKey, talk: &EntryId, e: &TalkEntry) -> Option<SideEntry> {
+fn open_box(key: &BoxKey, talk: &EntryId, e: &TalkEntry) -> Option<SideEntry> {
     let what = match &e.body {
         Body::SideOpen(open) if e.id == *talk => {
             let root = SideRoot::open(key, &EntryId::ZERO, &e.member, &open.sealed).ok()?;
@@ -189,14 +193,14 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn side_key(&self, talk: &EntryId) -> Result<Option<TalkKey>, StoreError> {
+    fn side_key(&self, talk: &EntryId) -> Result<Option<BoxKey>, StoreError> {
         match talk_number(self.conn, talk)? {
             Some(t) => key_of(self.conn, t),
             None => Ok(None),
         }
     }
 
-    fn keep_side_key(&mut self, talk: &EntryId, key: &TalkKey) -> Result<(), StoreError> {
+    fn keep_side_key(&mut self, talk: &EntryId, key: &BoxKey) -> Result<(), StoreError> {
         let t = self.thread(talk)?;
         self.conn
             .prepare_cached("INSERT OR IGNORE INTO side_keys (t, key) VALUES (?1, ?2)")?
@@ -212,7 +216,7 @@ impl Ctx<'_> {
     /// The key sealed to those devices of `members` that are not among `had`.
     fn seal_side_key(
         &self,
-        key: &TalkKey,
+        key: &BoxKey,
         members: &BTreeSet<MemberId>,
         had: &BTreeSet<DeviceId>,
         rng: &mut impl CryptoRng,
@@ -263,7 +267,7 @@ impl Ctx<'_> {
 
     fn boxed(
         &self,
-        key: &TalkKey,
+        key: &BoxKey,
         talk: &EntryId,
         said: &Said,
         rng: &mut impl CryptoRng,
@@ -302,9 +306,9 @@ impl Ctx<'_> {
             });
             let Some(seals) = seals else { continue };
             if key_of(self.conn, t)?.is_none()
-                && let Some(key) = seals
-                    .iter()
-                    .find_map(|s| TalkKey::open_seal(&author.sealing, &id, &device, s).ok())
+                && let Some(key) = seals.iter().find_map(|s| {
+                    BoxKey::open_seal(BoxPurpose::SideTalk, &author.sealing, &id, &device, s).ok()
+                })
             {
                 self.keep_side_key(&talk, &key)?;
                 opened += 1;
@@ -439,7 +443,7 @@ impl Store {
     ) -> Result<EntryId, StoreError> {
         self.own_write(author, now_ms, |ctx| {
             let me = ctx.own_member()?;
-            let key = TalkKey::generate(rng);
+            let key = BoxKey::generate(BoxPurpose::SideTalk, rng);
             let mut readers = members.clone();
             readers.insert(me);
             let sealed = ctx.seal_side_key(&key, &readers, &BTreeSet::new(), rng)?;

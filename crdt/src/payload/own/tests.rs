@@ -49,14 +49,14 @@ fn a_key_can_be_nothing_but_a_plain_name() {
         assert!(sealed(&draft(key, "x"), &[&phone]).is_err(), "{key}");
         // Nor does one count that comes from a device with another program.
         let body = minicbor::to_vec(draft(key, "x")).unwrap();
-        let key = EpochKey::from_bytes(&[6; 32]);
+        let key = BoxKey::from_bytes(BoxPurpose::OwnState, &[6; 32]);
         let envelope = envelope::encode(&body).unwrap();
         let forged = OwnState {
-            key: (*key.id().as_bytes()).into(),
+            key: key.id().into(),
             seals: sealed(&OwnChanges::default(), &[&phone]).unwrap().seals,
-            sealed: wrap_under(&key, [0; 24], &context(&MEMBER), &envelope).unwrap().into(),
+            sealed: key.seal([0; 24], &context(&MEMBER), &envelope).unwrap().into(),
         };
-        let seal = seal_to_device(&phone.1.public(), &phone.0, &key, &mut TestRng::new("x"));
+        let seal = key.seal_to(&phone.1.public(), &phone.0, &mut TestRng::new("x"));
         let seals =
             vec![DeviceSeal { device: (*phone.0.as_bytes()).into(), sealed: seal.unwrap().into() }];
         let opened = OwnState { seals, ..forged }.open(&MEMBER, &phone.0, &phone.1);
