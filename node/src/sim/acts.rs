@@ -278,8 +278,7 @@ impl Sim<'_> {
         }
     }
 
-    /// Puts a node's home back to its copy. What it wrote since, and nobody got, is gone with it, and
-    /// nobody can ask for that.
+    /// Puts a node's home back to its copy. What it wrote since may be gone with it.
     fn restore(&mut self, who: usize) {
         let held = self.nodes[who].me.store().items().expect("a store that works").items;
         self.crash(who);
@@ -289,15 +288,8 @@ impl Sim<'_> {
             return;
         }
         let written = self.nodes[who].written.iter().copied();
-        let mut lost: Vec<EntryId> = held.iter().map(|item| item.id).chain(written).collect();
-        for node in self.nodes.iter().filter(|n| n.is_honest()) {
-            if let Some(store) = &node.me.store {
-                lost = store.unknown(&lost).expect("a store that works");
-            }
-        }
-        self.report.rolled_back += lost.len() as u64;
-        self.gone.extend(lost);
-        self.nodes[who].written.retain(|id| !self.gone.contains(id));
-        self.posts.retain(|p| !self.gone.contains(&p.id));
+        let held: Vec<EntryId> = held.iter().map(|item| item.id).chain(written).collect();
+        let store = self.nodes[who].me.store();
+        self.put_back.extend(store.unknown(&held).expect("a store that works"));
     }
 }

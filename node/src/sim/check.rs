@@ -47,8 +47,16 @@ impl Sim<'_> {
     pub(super) fn check_end(&mut self) {
         let standing = self.standing();
         let (mut hashes, mut locked) = (BTreeMap::new(), BTreeMap::new());
-        let written: BTreeSet<EntryId> =
+        let mut written: BTreeSet<EntryId> =
             standing.iter().flat_map(|n| self.nodes[*n].written.iter().copied()).collect();
+        // What a home lost that was put back, and nobody has who is a member still.
+        let mut gone: Vec<EntryId> = self.put_back.iter().copied().collect();
+        for n in &standing {
+            gone = self.nodes[*n].me.store().unknown(&gone).expect("a store that works");
+        }
+        let gone: BTreeSet<EntryId> = gone.into_iter().collect();
+        written.retain(|id| !gone.contains(id));
+        self.report.rolled_back = gone.len() as u64;
         let all: Vec<EntryId> = written.iter().copied().collect();
         for n in &standing {
             let me = &self.nodes[*n].me;
@@ -87,9 +95,9 @@ impl Sim<'_> {
         let store = self.nodes[self.hub()].me.store();
         // Of who was removed or pending for a while, some may be cut off.
         let stayed = standing.iter().map(|n| &self.nodes[*n]).filter(|n| !n.me.away);
-        for id in stayed.flat_map(|n| &n.written) {
+        for id in stayed.flat_map(|n| &n.written).filter(|id| !gone.contains(id)) {
             let entry = store.entry(id).expect("a store that works").expect("it is held");
-            let counts = entry.aside.is_none() || self.follows_gone(store, id);
+            let counts = entry.aside.is_none() || follows(store, id, &gone);
             assert!(counts, "{id} by an honest member does not count: {:?}", entry.aside);
         }
         let other = standing[self.rng.place(standing.len())];
@@ -102,15 +110,6 @@ impl Sim<'_> {
         self.report.members = standing.len() as u64;
         self.report.state = first;
         self.check_expected();
-    }
-
-    /// Whether an entry before this one in its log was lost with its author's home.
-    fn follows_gone(&self, store: &Store, id: &EntryId) -> bool {
-        let mut id = *id;
-        while let Some(entry) = store.entry(&id).expect("a store that works") {
-            id = entry.header.prev;
-        }
-        self.gone.contains(&id)
     }
 
     /// For a message: what the first of each group judges otherwise than the first group's first.
@@ -149,7 +148,13 @@ impl Sim<'_> {
             .filter(|n| ids.iter().any(|id| n.written.contains(id)))
             .map(|n| n.me.name.as_str())
             .collect();
-        format!("{who} (of {authors:?})")
+        let holds = |n: &&super::node::Node| {
+            let missing = n.me.store.as_ref().and_then(|s| s.unknown(ids).ok());
+            missing.is_some_and(|missing| missing.len() < ids.len())
+        };
+        let holders: Vec<&str> =
+            self.nodes.iter().filter(holds).map(|n| n.me.name.as_str()).collect();
+        format!("{who} (of {authors:?}, held by {holders:?})")
     }
 
     /// What the scenario says besides.
@@ -214,4 +219,13 @@ impl Sim<'_> {
         let seen: BTreeSet<DeviceId> = forks.iter().map(|f| f.log.device).collect();
         assert_eq!(seen, expected, "whose logs are forked ({names:?})");
     }
+}
+
+/// Whether an entry before this one in its log is one of these.
+fn follows(store: &Store, id: &EntryId, gone: &BTreeSet<EntryId>) -> bool {
+    let mut id = *id;
+    while let Some(entry) = store.entry(&id).expect("a store that works") {
+        id = entry.header.prev;
+    }
+    gone.contains(&id)
 }

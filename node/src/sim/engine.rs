@@ -110,8 +110,8 @@ pub(super) struct Sim<'s> {
     pub(super) tickets: BTreeMap<String, (EntryId, [u8; 32])>,
     /// Motions by their names, with the endorsements that were written.
     pub(super) motions: BTreeMap<String, (EntryId, Vec<EntryId>)>,
-    /// What was lost with a home that was put back.
-    pub(super) gone: BTreeSet<EntryId>,
+    /// What a home that was put back held before, and not after.
+    pub(super) put_back: BTreeSet<EntryId>,
     pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.
     pub(super) live: Vec<usize>,
@@ -164,7 +164,7 @@ impl<'s> Sim<'s> {
             named: BTreeMap::new(),
             tickets: BTreeMap::new(),
             motions: BTreeMap::new(),
-            gone: BTreeSet::new(),
+            put_back: BTreeSet::new(),
             recovery: DeviceSecret::from_bytes(&Rng(seed).fork("recovery").array()),
             live,
             end: u64::MAX,

@@ -91,8 +91,8 @@ pub struct Report {
     pub acts: u64,
     /// Acts that a store refused.
     pub refused: u64,
-    /// Entries that were lost because their author was put back to an old copy before anybody got
-    /// them.
+    /// Entries that were lost because a home was put back to an old copy, and nobody who is a member
+    /// at the end has got them.
     pub rolled_back: u64,
     /// Times that everybody had to meet the first node before all were equal.
     pub rounds: u32,
