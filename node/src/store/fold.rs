@@ -188,7 +188,7 @@ impl Ctx<'_> {
         let thread = declared_thread(&id, header);
         match &body {
             Body::Unknown(_) => return self.set_state(n, state::UNREAD),
-            Body::SideOpen(_) => return self.note_side_seals(n, &id),
+            Body::SideOpen(_) => return self.note_side_open(n, &id),
             Body::SideSeal(_) => {
                 return thread.map_or(Ok(()), |talk| self.note_side_seals(n, &talk));
             }

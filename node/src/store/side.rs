@@ -5,8 +5,8 @@
 //! after that, and no fold, index or hash that all must agree on looks into the box. What those who take
 //! part see is opened and folded when it is read.
 //!
-//! The key comes sealed to devices that are not named: each device tries, once for an entry, and at most
-//! [`MAX_TRIES`] entries at a time.
+//! The key comes sealed to devices that are not named: each device tries, once for an entry, and
+//! [`MAX_TRIES`] entries in a transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -193,6 +193,15 @@ impl Ctx<'_> {
         Ok(())
     }
 
+    /// As [`note_side_seals`](Self::note_side_seals), of what opens the talk: seals that came before it can
+    /// be tried now.
+    pub(super) fn note_side_open(&mut self, n: N, talk: &EntryId) -> Result<(), StoreError> {
+        self.note_side_seals(n, talk)?;
+        let t = self.thread(talk)?;
+        self.conn.prepare_cached("UPDATE side_seals SET tried = 0 WHERE t = ?1")?.execute([t])?;
+        Ok(())
+    }
+
     fn side_key(&self, talk: &EntryId) -> Result<Option<BoxKey>, StoreError> {
         match talk_number(self.conn, talk)? {
             Some(t) => key_of(self.conn, t),
@@ -239,6 +248,9 @@ impl Ctx<'_> {
         rng: &mut impl CryptoRng,
         new: Vec<NewEntry>,
     ) -> Result<Vec<NewEntry>, StoreError> {
+        if !self.conn.prepare_cached("SELECT 1 FROM side_keys LIMIT 1")?.exists([])? {
+            return Ok(new);
+        }
         let mut out = Vec::with_capacity(new.len());
         for entry in new {
             let talk = match entry.refs.first() {
@@ -296,18 +308,18 @@ impl Ctx<'_> {
                 Body::SideOpen(open) if e.id == talk => Some(*open.key),
                 _ => None,
             });
-            // What opens the talk may come later, or count later.
-            let Some(id) = id else { continue };
             let seals = entries.iter().find(|(at, _)| *at == n).map(|(_, e)| match &e.body {
                 Body::SideOpen(SideOpen { seals, .. }) | Body::SideSeal(SideSeal { seals, .. }) => {
                     seals.as_slice()
                 }
                 _ => &[],
             });
-            let Some(seals) = seals else { continue };
-            if key_of(self.conn, t)?.is_none()
+            // What opens the talk may come later; they are tried again then.
+            if let (Some(id), Some(seals)) = (id, seals)
+                && key_of(self.conn, t)?.is_none()
                 && let Some(key) = seals.iter().find_map(|s| {
-                    BoxKey::open_seal(BoxPurpose::SideTalk, &author.sealing, &id, &device, s).ok()
+                    let purpose = BoxPurpose::SideTalk;
+                    BoxKey::open_seal(purpose, &author.sealing, &id, &device, s).ok()
                 })
             {
                 self.keep_side_key(&talk, &key)?;
@@ -349,15 +361,18 @@ impl Store {
     ///
     /// When the store cannot be read or written.
     pub fn open_side_talks(&self, author: &Author) -> Result<usize, StoreError> {
-        let waits = self.inner.connections.read(|conn| {
-            let mut some =
-                conn.prepare_cached("SELECT 1 FROM side_seals WHERE tried = 0 LIMIT 1")?;
-            Ok(some.exists([])?)
-        })?;
-        if !waits {
-            return Ok(0);
+        let waits = || {
+            self.inner.connections.read(|conn| {
+                let sql = "SELECT 1 FROM side_seals WHERE tried = 0 LIMIT 1";
+                Ok(conn.prepare_cached(sql)?.exists([])?)
+            })
+        };
+        let mut opened = 0;
+        while waits()? {
+            opened +=
+                self.inner.write(Durability::Full, 0, |ctx| ctx.open_side_talks(self, author))?;
         }
-        self.inner.write(Durability::Full, 0, |ctx| ctx.open_side_talks(self, author))
+        Ok(opened)
     }
 
     /// The side talks that this device can read, the latest activity first.

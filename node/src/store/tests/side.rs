@@ -175,6 +175,31 @@ fn garbage_seals_are_tried_once_and_open_nothing() {
 }
 
 #[test]
+fn seals_of_talks_that_are_not_here_keep_no_other_from_being_tried() {
+    use lanai_crdt::payload::SideSeal;
+    let (mut ana, ben, cleo, thread) = porch();
+    for n in 0..100 {
+        let seal = SideSeal { seals: vec![], sealed: vec![n; 50].into() };
+        ana.write(Body::SideSeal(seal), [EntryId::new([n; 32])]);
+    }
+    let talk = ana.open_talk(thread, &[&ben]);
+    ana.let_in(talk, &[&cleo]);
+    ben.pull(&ana);
+    assert_eq!(ben.store.open_side_talks(&ben.author).unwrap(), 1);
+    assert_eq!(ben.texts(&talk), ["Between us."]);
+    // What lets Cleo in comes before what opens the talk.
+    let (first, rest): (Vec<Incoming>, Vec<Incoming>) =
+        ana.everything().into_iter().partition(|i| i.signed.id() != talk);
+    cleo.ingest(first);
+    cleo.fold();
+    assert_eq!(cleo.store.open_side_talks(&cleo.author).unwrap(), 0);
+    cleo.ingest(rest);
+    cleo.fold();
+    assert_eq!(cleo.store.open_side_talks(&cleo.author).unwrap(), 1);
+    assert_eq!(cleo.texts(&talk), ["Between us."]);
+}
+
+#[test]
 fn who_is_removed_reads_no_more_of_a_talk() {
     use lanai_crdt::payload::{Remove, Subject};
     let (mut ana, ben, mut cleo, thread) = porch();
