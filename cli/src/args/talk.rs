@@ -29,7 +29,8 @@ Examples:
 Only you and those you name can read it. Other members carry it sealed: they see that you opened a side
 talk, who writes in it, when and how much, and to about how many devices it was sealed; not whose they
 are, nor what it is about. Whoever takes part can let others in, who then read all of it, and can pass
-on what they read. Who is removed from the community reads nothing written after that.
+on what they read. Who is removed from the community reads nothing written after that, unless a member
+helps: the talk's own key stays the same.
 
 `lanai read`, `reply`, `edit`, `withdraw` and `react` take a side talk as they take a thread. A text that
 is withdrawn is not shown any more, but stays sealed on the disks of all. Side talks are not searched and
@@ -78,7 +79,8 @@ Examples:
 
 The first time it proposes a text to those who take part. Everybody who spoke in the talk, and is a member
 still, has to consent with `lanai talk consent`; then the same command publishes it. Another -m proposes
-another text. This node keeps that promise; it cannot keep others from passing on what they read.")]
+another text. This program keeps that promise; it cannot keep others from passing on what they read, nor who
+publishes from changing the text later. Those who take part see who consented to what: `lanai talk list --json`.")]
 pub struct TalkPublishArgs {
     /// The side talk, by any unique beginning of its id
     #[arg(value_name = "TALK")]

@@ -18,6 +18,10 @@ const QUOTED_LINES: usize = 200;
 pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     let (spot, id) = write(context, &app, &args.id, &args.text, args.outcome)?;
+    if spot.view().readers.is_some() {
+        let readers = spot.view().readers.as_ref();
+        context.ui.say(app.who_can_read(&app.people()?, readers)?);
+    }
     let said = if args.outcome { "outcome told" } else { "replied" };
     publish::report(context, said, &id, &spot.thread().root)?;
     Ok(Exit::Done)

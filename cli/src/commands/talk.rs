@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lanai_crdt::id::{EntryId, MemberId};
-use lanai_crdt::limits::MAX_TITLE_BYTES;
+use lanai_crdt::limits::{MAX_SIDE_MEMBERS, MAX_TITLE_BYTES};
 use lanai_crdt::payload::Said;
 use lanai_crdt::side::{SideProposal, SideTalk};
 use lanai_crdt::thread::PostText;
@@ -30,7 +30,9 @@ You propose what is to be brought back to the thread, for all members to read. I
 who spoke in the talk consent. Markdown is fine.
 Nothing from the line above on is sent; an empty text proposes nothing.";
 
-/// What ends a text that came back from a side talk.
+/// What stands below a text that came back from a side talk, before the names.
+const FROM: &str = "\n\n*From a side talk of ";
+/// And behind them.
 const CONSENTED: &str = ", with the consent of all of them.*";
 
 #[derive(Serialize)]
@@ -97,6 +99,9 @@ fn members(app: &App, people: &People, names: &[String]) -> Result<BTreeSet<Memb
         found.insert(govern::present(&roster, &people.find(name)?)?.id);
     }
     found.remove(&me);
+    if found.len() > MAX_SIDE_MEMBERS {
+        return Err(CliError::usage(format!("{MAX_SIDE_MEMBERS} members can be named at once")));
+    }
     Ok(found)
 }
 
@@ -263,12 +268,13 @@ fn missing(
 /// What is said below the text that comes back.
 fn summary(people: &People, talk: &SideTalk, proposal: &SideProposal) -> String {
     let names = people.names_for_all(&talk.spoke);
-    format!("{}\n\n*From a side talk of {names}{CONSENTED}", proposal.text)
+    format!("{}{FROM}{names}{CONSENTED}", proposal.text)
 }
 
 fn is_published(app: &App, talk: &SideTalk, proposal: &SideProposal) -> Result<bool, CliError> {
     let Some(view) = app.thread(&talk.about.0)? else { return Ok(false) };
-    let is_it = |text: &String| text.starts_with(&proposal.text) && text.ends_with(CONSENTED);
+    let begin = format!("{}{FROM}", proposal.text);
+    let is_it = |text: &String| text.starts_with(&begin) && text.ends_with(CONSENTED);
     let mut own = view.thread.posts.iter().filter(|p| p.author == proposal.by);
     Ok(own.any(|p| {
         let now = match &p.text {

@@ -188,7 +188,10 @@ impl Ctx<'_> {
             .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
             .execute((t, n))?;
         self.conn
-            .prepare_cached("INSERT OR IGNORE INTO side_seals (n, t) VALUES (?1, ?2)")?
+            .prepare_cached(
+                "INSERT INTO side_seals (n, t) VALUES (?1, ?2)
+                 ON CONFLICT (n) DO UPDATE SET tried = 0",
+            )?
             .execute((n, t))?;
         Ok(())
     }
@@ -242,7 +245,7 @@ impl Ctx<'_> {
         Ok(sealed)
     }
 
-    /// Puts what names a talk of ours into boxes, and lets in devices that came since.
+    /// Puts what names a talk of ours into boxes.
     pub(super) fn put_in_boxes(
         &mut self,
         rng: &mut impl CryptoRng,
@@ -288,8 +291,8 @@ impl Ctx<'_> {
         Ok(NewEntry::new(Body::SideSay(SideSay { sealed }), [*talk]))
     }
 
-    /// Tries seals that were not tried; gives how many talks could be opened.
-    fn open_side_talks(&mut self, store: &Store, author: &Author) -> Result<usize, StoreError> {
+    /// Tries some seals that were not tried; gives how many talks could be opened.
+    fn open_side_talks(&mut self, author: &Author) -> Result<usize, StoreError> {
         let device = author.device.device();
         let untried: Vec<(N, EntryId, T)> = self
             .conn
@@ -303,33 +306,48 @@ impl Ctx<'_> {
             .collect::<Result<_, _>>()?;
         let mut opened = 0;
         for (n, talk, t) in untried {
-            let entries = carried(store, self.conn, &talk, t)?;
-            let id = entries.iter().find_map(|(_, e)| match &e.body {
-                Body::SideOpen(open) if e.id == talk => Some(*open.key),
-                _ => None,
-            });
-            let seals = entries.iter().find(|(at, _)| *at == n).map(|(_, e)| match &e.body {
-                Body::SideOpen(SideOpen { seals, .. }) | Body::SideSeal(SideSeal { seals, .. }) => {
-                    seals.as_slice()
-                }
-                _ => &[],
-            });
-            // What opens the talk may come later; they are tried again then.
-            if let (Some(id), Some(seals)) = (id, seals)
-                && key_of(self.conn, t)?.is_none()
-                && let Some(key) = seals.iter().find_map(|s| {
-                    let purpose = BoxPurpose::SideTalk;
-                    BoxKey::open_seal(purpose, &author.sealing, &id, &device, s).ok()
-                })
-            {
-                self.keep_side_key(&talk, &key)?;
-                opened += 1;
-            }
             self.conn
                 .prepare_cached("UPDATE side_seals SET tried = 1 WHERE n = ?1")?
                 .execute([n])?;
+            if key_of(self.conn, t)?.is_some() {
+                continue;
+            }
+            // What opens the talk may come later; its seals are tried again then.
+            let Some(Body::SideOpen(open)) = self.body_of_entry(&talk)? else { continue };
+            let seals = match self.body(n)? {
+                Some(
+                    Body::SideOpen(SideOpen { seals, .. }) | Body::SideSeal(SideSeal { seals, .. }),
+                ) => seals,
+                _ => continue,
+            };
+            let try_one = |s: &ByteArray<DEVICE_SEAL_BYTES>| {
+                let purpose = BoxPurpose::SideTalk;
+                BoxKey::open_seal(purpose, &author.sealing, &open.key, &device, s).ok()
+            };
+            if let Some(key) = seals.iter().find_map(try_one) {
+                self.keep_side_key(&talk, &key)?;
+                opened += 1;
+            }
         }
         Ok(opened)
+    }
+
+    fn body_of_entry(&mut self, id: &EntryId) -> Result<Option<Body>, StoreError> {
+        let n: Option<N> = self
+            .conn
+            .prepare_cached("SELECT n FROM entries WHERE id = ?1")?
+            .query_row([id.as_bytes()], |r| r.get(0))
+            .optional()?;
+        n.map_or(Ok(None), |n| self.body(n))
+    }
+
+    /// What an entry says, if it can be opened.
+    fn body(&mut self, n: N) -> Result<Option<Body>, StoreError> {
+        let Some(stored) = super::rows::entry_by_number(self.conn, &self.community, n)? else {
+            return Ok(None);
+        };
+        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(None) };
+        Ok(super::fold::open_body(self.keys()?, &stored, &blob).ok())
     }
 }
 
@@ -369,8 +387,7 @@ impl Store {
         };
         let mut opened = 0;
         while waits()? {
-            opened +=
-                self.inner.write(Durability::Full, 0, |ctx| ctx.open_side_talks(self, author))?;
+            opened += self.inner.write(Durability::Full, 0, |ctx| ctx.open_side_talks(author))?;
         }
         Ok(opened)
     }

@@ -162,6 +162,13 @@ fn garbage_seals_are_tried_once_and_open_nothing() {
     };
     ana.write(open(&seals), []);
     assert_eq!(ben.hears(&ana), 0);
+    // Many more in one talk: each is opened once.
+    let talk = ana.write(open(&seals[..2]), []);
+    for n in 0..200 {
+        let seal = lanai_crdt::payload::SideSeal { seals: vec![], sealed: vec![n; 9].into() };
+        ana.write(Body::SideSeal(seal), [talk]);
+    }
+    assert_eq!(ben.hears(&ana), 0);
     let left = |node: &Node| -> i64 {
         let conn = rusqlite::Connection::open(&node.place.db).unwrap();
         conn.query_row("SELECT count(*) FROM side_seals WHERE tried = 0", [], |r| r.get(0)).unwrap()
