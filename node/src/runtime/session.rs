@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use lanai_crdt::id::{DeviceId, EntryId};
 use tokio::task::JoinHandle;
 
@@ -97,11 +97,12 @@ pub(super) async fn respond(
     drive(store, identity, device, stream, Role::Responder).await
 }
 
-async fn drive(
+/// Runs a session over a stream whose other end is proven to be `device`.
+pub(super) async fn drive(
     store: Store,
     identity: Arc<Identity>,
     device: DeviceId,
-    stream: NetStream,
+    stream: impl AsyncRead + AsyncWrite,
     role: Role,
 ) -> SessionEnd {
     let began = Instant::now();
@@ -194,7 +195,7 @@ impl Driver {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn run(&mut self, stream: NetStream) -> Result<(), SessionError> {
+    async fn run(&mut self, stream: impl AsyncRead + AsyncWrite) -> Result<(), SessionError> {
         let (mut read, mut write) = stream.split();
         let mut buffer = vec![0; READ_BYTES];
         self.feed(Input::Start);
@@ -318,7 +319,7 @@ enum Pushed {
 
 /// Writes some of what waits, or flushes when nothing does. Loses nothing when dropped half-way.
 async fn push(
-    write: &mut (impl futures::AsyncWrite + Unpin),
+    write: &mut (impl AsyncWrite + Unpin),
     queue: &VecDeque<Vec<u8>>,
     offset: usize,
 ) -> std::io::Result<Pushed> {
