@@ -24,12 +24,16 @@ use crate::identity::Identity;
 use crate::net::device_key_of;
 use crate::random::random_bytes;
 use crate::store::{Store, StoreError};
-use crate::sync::{Role, Severity};
+use crate::sync::{Config, Role, Severity};
 
 /// What a stream of this kind begins with; the digit is its version.
 const MAGIC: &[u8; 13] = b"lanai-pipe/1\n";
 /// Bytes of a greeting.
 const GREETING_BYTES: usize = MAGIC.len() + 16;
+
+/// Bytes of entries sent in one piece. A piece counts only whole, so a line that breaks repeats this
+/// much and what was sealed together with it.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// What a session over pipes did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +115,13 @@ where
     if !members.flat_map(|m| &m.devices).any(|d| d.device == device) {
         return Err(PipeError::NotAMember(device));
     }
+    let config = Config {
+        load_bytes: PIECE_BYTES,
+        high_water: PIECE_BYTES,
+        ..Config::new(store.community())
+    };
     let SessionEnd { received, sent, bytes_in, bytes_out, outcome, .. } =
-        drive(store, identity, device, link, role).await;
+        drive(store, identity, device, link, role, config).await;
     match outcome {
         Outcome::Done { more, .. } => {
             Ok(PipeDone { device, received, sent, bytes_in, bytes_out, more })

@@ -84,7 +84,8 @@ pub(super) async fn initiate(
     device: DeviceId,
     stream: NetStream,
 ) -> SessionEnd {
-    drive(store, identity, device, stream, Role::Initiator).await
+    let config = Config::new(store.community());
+    drive(store, identity, device, stream, Role::Initiator, config).await
 }
 
 /// Runs a session that the peer opened.
@@ -94,7 +95,8 @@ pub(super) async fn respond(
     device: DeviceId,
     stream: NetStream,
 ) -> SessionEnd {
-    drive(store, identity, device, stream, Role::Responder).await
+    let config = Config::new(store.community());
+    drive(store, identity, device, stream, Role::Responder, config).await
 }
 
 /// Runs a session over a stream whose other end is proven to be `device`.
@@ -104,6 +106,7 @@ pub(super) async fn drive(
     device: DeviceId,
     stream: impl AsyncRead + AsyncWrite,
     role: Role,
+    config: Config,
 ) -> SessionEnd {
     let began = Instant::now();
     let local = {
@@ -115,7 +118,6 @@ pub(super) async fn drive(
         Ok(Err(e)) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
         Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
     };
-    let config = Config::new(store.community());
     let nonce = Nonce(random_bytes());
     let session = Session::new(role, config, local, nonce, 0);
     let mut driver = Driver {
