@@ -18,9 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use homes::{Home, until_equal};
 use serde_json::Value;
 
-/// What a cut may cost beyond the bytes themselves: sealed records and frames on the way, each of
-/// at most 64 KiB.
-const TAIL: u64 = 160 * 1024;
+/// What a cut may cost: pieces of 16 KiB and one sealed record of 64 KiB, at most.
+const TAIL: u64 = 80 * 1024;
 
 fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
