@@ -324,6 +324,17 @@ impl Ui {
         Ok(writeln!(self.out.to, "{text}")?)
     }
 
+    /// One answer on standard error, of a command whose standard output carries something else.
+    ///
+    /// # Errors
+    ///
+    /// As for [`json`](Self::json).
+    pub fn json_aside<T: Serialize>(&mut self, kind: &str, data: &T) -> Result<(), CliError> {
+        let text = json::compact(&Envelope::new(kind, data));
+        let text = text.map_err(|e| CliError::internal(format!("cannot write JSON: {e}")))?;
+        Ok(writeln!(self.err.to, "{text}")?)
+    }
+
     /// Text that lanai itself made and that needs its bytes kept: a man page, a completion
     /// script, a picture of a QR code. Never anything a peer had a part in.
     ///

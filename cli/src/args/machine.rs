@@ -178,7 +178,14 @@ pub struct PeersArgs {
 Examples:
   lanai sync
   lanai sync --wait 10             at most ten seconds; status 7 when no peer has confirmed
-  lanai sync --peer 192.168.4.20:4110")]
+  lanai sync --peer 192.168.4.20:4110
+  socat EXEC:'lanai sync --stdio' EXEC:'ssh camp lanai sync --stdio'
+  lanai sync --stdio </dev/ttyUSB0 >/dev/ttyUSB0          the same at the other end of the line
+
+With --stdio no node is needed, and one may run. Both ends prove which device they are, and all
+between them is sealed: the line sees how much is sent and when. A stranger at the other end learns
+the key of this device and nothing else. When the line breaks, what came whole is kept; run it again.
+Standard output carries the session, so --json is written to standard error.")]
 pub struct SyncArgs {
     /// How long to wait until a peer has confirmed
     #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
@@ -186,6 +193,9 @@ pub struct SyncArgs {
     /// Only with the node at this address, or of this member; may be given several times
     #[arg(short, long = "peer", value_name = "ADDR")]
     pub peers: Vec<String>,
+    /// One session over standard input and output; --wait: how long for the other end to speak
+    #[arg(long, conflicts_with = "peers")]
+    pub stdio: bool,
 }
 
 /// `lanai node`

@@ -1,5 +1,7 @@
 //! `lanai sync`: exchange what is new with other members now.
 
+mod stdio;
+
 use std::time::{Duration, Instant};
 
 use lanai_crdt::id::DeviceId;
@@ -30,6 +32,9 @@ struct Synced<'a> {
 }
 
 pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliError> {
+    if args.stdio {
+        return stdio::run(context, args.wait);
+    }
     let app = App::open(context)?;
     let home = app.home().clone();
     if node::status_of(&home)?.is_none() {

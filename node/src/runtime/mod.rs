@@ -27,6 +27,7 @@ mod fold;
 mod joining;
 mod live;
 mod peers;
+mod pipe;
 mod session;
 mod state;
 mod tasks;
@@ -34,6 +35,7 @@ mod throttle;
 mod top_up;
 
 pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
+pub use pipe::{PipeDone, PipeError, pipe};
 pub use state::{Node, NodeOptions, RuntimeError, run_as};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

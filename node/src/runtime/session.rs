@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use lanai_crdt::id::{DeviceId, EntryId};
 use tokio::task::JoinHandle;
 
@@ -84,7 +84,8 @@ pub(super) async fn initiate(
     device: DeviceId,
     stream: NetStream,
 ) -> SessionEnd {
-    drive(store, identity, device, stream, Role::Initiator).await
+    let config = Config::new(store.community());
+    drive(store, identity, device, stream, Role::Initiator, config).await
 }
 
 /// Runs a session that the peer opened.
@@ -94,15 +95,18 @@ pub(super) async fn respond(
     device: DeviceId,
     stream: NetStream,
 ) -> SessionEnd {
-    drive(store, identity, device, stream, Role::Responder).await
+    let config = Config::new(store.community());
+    drive(store, identity, device, stream, Role::Responder, config).await
 }
 
-async fn drive(
+/// Runs a session over a stream whose other end is proven to be `device`.
+pub(super) async fn drive(
     store: Store,
     identity: Arc<Identity>,
     device: DeviceId,
-    stream: NetStream,
+    stream: impl AsyncRead + AsyncWrite,
     role: Role,
+    config: Config,
 ) -> SessionEnd {
     let began = Instant::now();
     let local = {
@@ -114,7 +118,6 @@ async fn drive(
         Ok(Err(e)) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
         Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
     };
-    let config = Config::new(store.community());
     let nonce = Nonce(random_bytes());
     let session = Session::new(role, config, local, nonce, 0);
     let mut driver = Driver {
@@ -194,7 +197,7 @@ impl Driver {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    async fn run(&mut self, stream: NetStream) -> Result<(), SessionError> {
+    async fn run(&mut self, stream: impl AsyncRead + AsyncWrite) -> Result<(), SessionError> {
         let (mut read, mut write) = stream.split();
         let mut buffer = vec![0; READ_BYTES];
         self.feed(Input::Start);
@@ -318,7 +321,7 @@ enum Pushed {
 
 /// Writes some of what waits, or flushes when nothing does. Loses nothing when dropped half-way.
 async fn push(
-    write: &mut (impl futures::AsyncWrite + Unpin),
+    write: &mut (impl AsyncWrite + Unpin),
     queue: &VecDeque<Vec<u8>>,
     offset: usize,
 ) -> std::io::Result<Pushed> {
