@@ -49,7 +49,7 @@ impl From<PipeError> for CliError {
             PipeError::Loop => CliError::usage(message),
             PipeError::Unproven(_) => CliError::failed("unproven", message),
             PipeError::NotAMember(_) => CliError::refused(message)
-                .hint("a newcomer of another member's? sync with that member first"),
+                .hint("if they came in lately, sync first with the member who let them in"),
             PipeError::Session { .. } => CliError::failed("sync-failed", message),
         }
     }
