@@ -321,7 +321,11 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in help.lines().filter_map(|l| l.strip_prefix("  ")) {
                 let Some(start) = line.find("lanai ") else { continue };
-                let line = line[start..].split("  ").next().unwrap_or_default();
+                let (before, line) = line.split_at(start);
+                // What another program is told to run ends with its quotes.
+                let quoted = before.chars().next_back().filter(|c| *c == '\'');
+                let line = quoted.and_then(|q| line.split(q).next()).unwrap_or(line);
+                let line = line.split("  ").next().unwrap_or_default();
                 let line = line.split([';', '<', '>', '|', '&']).next().unwrap_or_default().trim();
                 let args = shell_words(line);
                 let parsed = Cli::try_parse_from(&args);
