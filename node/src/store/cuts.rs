@@ -40,9 +40,12 @@ impl Ctx<'_> {
         }
         let id = stored.verified.id();
         if cuts.iter().any(|cut| cut.heads.contains(&id)) {
-            // What it vouches for may have been judged before it came.
+            // What it vouches for may have been judged before it came. Only that is listed: two
+            // heads, each outside the other's cut, would list each other for ever.
             self.inside.clear();
-            self.fold_again(stored.l, "judged IS NOT NULL")?;
+            let mut before = HashSet::new();
+            self.add_chain(stored.verified.header().prev, &mut before)?;
+            self.list_judged(&before)?;
         }
         let heads = self.past_heads(past)?;
         let mut more = Vec::new();
@@ -70,18 +73,35 @@ impl Ctx<'_> {
         }
         let mut inside = HashSet::new();
         for head in &cut.heads {
-            let mut at = *head;
-            while !at.is_zero() && !inside.contains(&at) {
-                let Some(stored) = rows::entry_by_id(self.conn, &self.community, &at)? else {
-                    break;
-                };
-                inside.insert(at);
-                at = stored.verified.header().prev;
-            }
+            self.add_chain(*head, &mut inside)?;
         }
         let found = inside.contains(id);
         self.inside.insert(cut.by, inside);
         Ok(found)
+    }
+
+    /// Adds `head` and its ancestors by prev, as far as they are here.
+    fn add_chain(&self, head: EntryId, to: &mut HashSet<EntryId>) -> Result<(), StoreError> {
+        let mut at = head;
+        while !at.is_zero() && !to.contains(&at) {
+            let Some(stored) = rows::entry_by_id(self.conn, &self.community, &at)? else { break };
+            to.insert(at);
+            at = stored.verified.header().prev;
+        }
+        Ok(())
+    }
+
+    /// Lists those of `ids` for folding that are not judged by their own past.
+    fn list_judged(&self, ids: &HashSet<EntryId>) -> Result<(), StoreError> {
+        let mut list = self.conn.prepare_cached(
+            "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e JOIN payloads b ON b.n = e.n
+             WHERE e.id = ?1 AND e.judged IS NOT NULL AND e.class > 0 AND e.past IS NOT NULL
+             AND e.state IN (0, 2)",
+        )?;
+        for id in ids {
+            list.execute([id.as_bytes()])?;
+        }
+        Ok(())
     }
 
     /// After the roster grew: has everything judged again that other cuts concern than before.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::Path;
 
 use lanai_crdt::entry::{DeviceSecret, Header, Signed};
-use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogNumber};
+use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogNumber, MemberId};
 use lanai_crdt::payload::{
     Admit, Body, History, InvitePolicy, JoinRecord, Note, Origin, Post, PostRole, Profile, Role,
     Ticket,
@@ -15,6 +15,7 @@ use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
 use super::*;
 
 mod attention;
+mod cuts;
 mod damage;
 mod exchange;
 mod local;
@@ -173,6 +174,10 @@ impl Node {
 
     pub(super) fn reply(&mut self, thread: EntryId, text: &str) -> EntryId {
         self.write(post(text), [thread])
+    }
+
+    pub(super) fn member(&self) -> MemberId {
+        self.store.own_member().unwrap().unwrap()
     }
 
     /// Everything in the store, as it would be sent.

@@ -3,14 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use lanai_crdt::id::MemberId;
 use lanai_crdt::payload::{Edit, Said};
 
 impl Node {
-    fn member(&self) -> MemberId {
-        self.store.own_member().unwrap().unwrap()
-    }
-
     fn open_talk(&mut self, about: EntryId, with: &[&Node]) -> EntryId {
         self.now += 1;
         let members: BTreeSet<MemberId> = with.iter().map(|n| n.member()).collect();
