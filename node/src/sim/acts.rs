@@ -280,16 +280,21 @@ impl Sim<'_> {
 
     /// Puts a node's home back to its copy. What it wrote since may be gone with it.
     fn restore(&mut self, who: usize) {
-        let held = self.nodes[who].me.store().items().expect("a store that works").items;
+        let held = self.held_or_written(who);
         self.crash(who);
         let restored = self.nodes[who].me.restore().expect("a directory that works");
         self.nodes[who].start();
         if !restored {
             return;
         }
-        let written = self.nodes[who].written.iter().copied();
-        let held: Vec<EntryId> = held.iter().map(|item| item.id).chain(written).collect();
         let store = self.nodes[who].me.store();
         self.put_back.extend(store.unknown(&held).expect("a store that works"));
+    }
+
+    /// What may be gone when a node's home is: all that it holds, and all that it wrote.
+    pub(super) fn held_or_written(&self, who: usize) -> Vec<EntryId> {
+        let held = self.nodes[who].me.store().items().expect("a store that works").items;
+        let written = self.nodes[who].written.iter().copied();
+        held.iter().map(|item| item.id).chain(written).collect()
     }
 }

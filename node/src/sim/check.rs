@@ -6,7 +6,7 @@
 //! 2. When a session of two honest nodes is done: each holds what the other held when it was asked.
 //! 3. When all is quiet: all honest members hold the same set and the same roster; equal sets give
 //!    equal state hashes; what one can open all can; nothing that an honest member wrote is missing anywhere, header or payload,
-//!    and it counts, unless an entry before it in its log is gone with a home that was put back; no view differs from its entries.
+//!    and it counts, unless it or an entry before it in its log is gone with a home; no view differs from its entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ impl Sim<'_> {
         let (mut hashes, mut locked) = (BTreeMap::new(), BTreeMap::new());
         let mut written: BTreeSet<EntryId> =
             standing.iter().flat_map(|n| self.nodes[*n].written.iter().copied()).collect();
-        // What a home lost that was put back, and nobody has who is a member still.
+        // What went with a home, put back or left behind, and nobody has who is a member still.
         let mut gone: Vec<EntryId> = self.put_back.iter().copied().collect();
         for n in &standing {
             gone = self.nodes[*n].me.store().unknown(&gone).expect("a store that works");

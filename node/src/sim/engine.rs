@@ -110,7 +110,7 @@ pub(super) struct Sim<'s> {
     pub(super) tickets: BTreeMap<String, (EntryId, [u8; 32])>,
     /// Motions by their names, with the endorsements that were written.
     pub(super) motions: BTreeMap<String, (EntryId, Vec<EntryId>)>,
-    /// What a home that was put back held before, and not after.
+    /// What a home held that was put back to a copy or left behind, and does not hold after.
     pub(super) put_back: BTreeSet<EntryId>,
     pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.

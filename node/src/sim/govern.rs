@@ -153,6 +153,9 @@ impl Sim<'_> {
         if back == who || !self.nodes[back].up || !self.reach(who, back) {
             return None;
         }
+        // The old home stays behind, with what nobody took of it.
+        let behind = self.held_or_written(back);
+        self.put_back.extend(behind);
         self.crash(back);
         let node = &mut self.nodes[back];
         node.up = true;
