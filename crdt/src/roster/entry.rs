@@ -30,7 +30,7 @@ pub enum RosterEntryError {
 
 /// An authentic class 0 entry with its decoded body.
 ///
-/// It remembers, as do its clones, the outcome of checking its join or device record, so that folding it again costs no
+/// It remembers, as do its clones, the outcome of checking its join or device records, so that folding it again costs no
 /// signature check; keep and reuse the values rather than opening entries for each fold.
 #[derive(Debug, Clone)]
 pub struct RosterEntry {
@@ -44,12 +44,12 @@ pub struct RosterEntry {
     checked: Arc<OnceLock<Checked>>,
 }
 
-/// What was found out about an admission's join record.
+/// What was found out about the records in an entry.
 #[derive(Debug, Clone)]
 enum Checked {
     /// Found good by this node before, and stored.
     Trusted,
-    /// The outcome for this record and ticket key.
+    /// The outcome for these records, and the ticket's key where there is one.
     Against([u8; 32], Result<(), RecordFault>),
 }
 
@@ -102,7 +102,7 @@ impl RosterEntry {
         self
     }
 
-    /// Whether an admission's join record (or a device's record) was checked and found good, so that it may be stored with
+    /// Whether the records of an admission, a device or the founders were checked and found good, so that it may be stored with
     /// that mark for [`RosterEntry::trust_join_record`].
     pub fn join_record_is_good(&self) -> bool {
         matches!(self.checked.get(), Some(Checked::Trusted | Checked::Against(_, Ok(()))))
@@ -126,6 +126,15 @@ impl RosterEntry {
     pub(super) fn check_device(&self, record: &SignedDevice) -> Result<(), RecordFault> {
         let subject: [u8; 32] = blake3::hash(&record.encode()).into();
         self.remember(subject, || check_device_record(record))
+    }
+
+    /// Checks the founders' records, or takes the outcome of the last such check.
+    pub(super) fn check_founders(&self, records: &[SignedJoinRecord]) -> Result<(), RecordFault> {
+        let mut subject = blake3::Hasher::new();
+        for record in records {
+            subject.update(&record.encode());
+        }
+        self.remember(subject.finalize().into(), || check_founders(records))
     }
 
     fn remember(
@@ -156,10 +165,12 @@ pub(super) fn check_device_record(record: &SignedDevice) -> Result<(), RecordFau
     check_sealing_key(&record.statement.sealing)
 }
 
-/// Checks a founder's record and keys.
-pub(super) fn check_founder(record: &SignedJoinRecord) -> Result<(), RecordFault> {
-    record.check_founder()?;
-    check_sealing_key(&record.record.sealing)
+/// Checks the founders' records and keys.
+pub(super) fn check_founders(records: &[SignedJoinRecord]) -> Result<(), RecordFault> {
+    records.iter().try_for_each(|record| {
+        record.check_founder()?;
+        check_sealing_key(&record.record.sealing)
+    })
 }
 
 fn check_sealing_key(key: &[u8; 32]) -> Result<(), RecordFault> {

@@ -4,8 +4,10 @@
 //! past (soundness), for what is left of them when others are out (rule 8), and for entries that are
 //! not written yet. `effects` adds what a sound entry does to the ledger.
 
+use std::collections::BTreeSet;
+
 use super::RosterEntry;
-use super::entry::{RecordFault, check_device_record, check_founder};
+use super::entry::{RecordFault, check_device_record, check_founders};
 use super::epochs;
 use super::graph::{Node, View};
 use super::motions::{self, Enacted};
@@ -128,7 +130,7 @@ pub(super) fn judge(
         if !is_genesis {
             return Err(Reason::NotGenesis);
         }
-        let effect = Effect::Found(judge_genesis(act.author, genesis)?);
+        let effect = Effect::Found(judge_genesis(act, genesis)?);
         return Ok(Found { by: None, needs: Role::Member, recovery: false, effect });
     }
     if is_genesis {
@@ -213,15 +215,18 @@ pub(super) fn judge(
 
 /// Rule 1. The community's id is the hash of this entry, so a flaw in it can never be mended: the
 /// whole community does not exist.
-fn judge_genesis(author: DeviceId, genesis: &Genesis) -> Result<Vec<SignedJoinRecord>, Reason> {
+fn judge_genesis(act: &Act<'_>, genesis: &Genesis) -> Result<Vec<SignedJoinRecord>, Reason> {
     let records = genesis.founder_records().map_err(|_| Reason::NotGenesis)?;
-    for (n, record) in records.iter().enumerate() {
-        check_founder(record).map_err(Reason::BadFounder)?;
-        if records.iter().take(n).any(|r| r.record.device == record.record.device) {
-            return Err(Reason::FounderTwice);
-        }
+    match act.entry {
+        Some(entry) => entry.check_founders(&records),
+        None => check_founders(&records),
     }
-    if !records.iter().any(|r| r.record.device == author) {
+    .map_err(Reason::BadFounder)?;
+    let devices: BTreeSet<DeviceId> = records.iter().map(|r| r.record.device).collect();
+    if devices.len() < records.len() {
+        return Err(Reason::FounderTwice);
+    }
+    if !devices.contains(&act.author) {
         return Err(Reason::NotByFounder);
     }
     Ok(records)

@@ -23,6 +23,10 @@ fn once(what: Vec<u8>, check: impl FnOnce() -> bool) -> bool {
     CHECKED.with_borrow_mut(|known| *known.entry(what).or_insert_with(check))
 }
 
+fn sealing_key(key: &[u8; 32]) -> bool {
+    once(key.to_vec(), || SealingPublic::checked(key).is_ok())
+}
+
 impl Oracle<'_> {
     /// Whether the rules hold for `e` in `view`; `so_far` is what is in before it, in its past or not.
     pub(super) fn judge(&self, e: &RosterEntry, view: &Past, so_far: &Past) -> Result<Found, Out> {
@@ -79,7 +83,7 @@ impl Oracle<'_> {
                 only_if(r.record.ticket == t && r.record.community == self.community)?;
                 let signed = [&r.encode()[..], &ticket.key[..]].concat();
                 only_if(once(signed, || r.check_newcomer(&ticket.key).is_ok()))?;
-                only_if(SealingPublic::checked(&r.record.sealing).is_ok())?;
+                only_if(sealing_key(&r.record.sealing))?;
                 only_if(!view.iter().any(|c| {
                     self.entries[c].body == Body::TicketClose
                         && self.entries[c].header.refs().first() == Some(&t)
@@ -239,7 +243,7 @@ impl Oracle<'_> {
         let s = &signed.statement;
         only_if(s.community == self.community)?;
         only_if(once(signed.encode(), || signed.check().is_ok()))?;
-        only_if(SealingPublic::checked(&s.sealing).is_ok())?;
+        only_if(sealing_key(&s.sealing))?;
         self.device_is_free(so_far, s.member, &s.device)
     }
 
