@@ -5,6 +5,7 @@
 //! number of things, `-t` a tag, `-w` how long to wait, `-y` yes to the question.
 
 mod attention;
+mod bundle;
 mod community;
 mod content;
 mod lead;
@@ -20,6 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
+pub use bundle::{BundleCommand, BundleMakeArgs};
 pub use community::{
     CharterCommand, DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand,
     MotionAct, MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,
@@ -226,6 +228,9 @@ pub enum Command {
     Peers(PeersArgs),
     /// Exchange what is new with other members now
     Sync(SyncArgs),
+    /// Files that carry posts between nodes that never meet
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// The node that exchanges posts with other members
     #[command(subcommand)]
     Node(NodeCommand),

@@ -6,6 +6,9 @@ mod ask_form;
 #[cfg(test)]
 mod attention_tests;
 mod back;
+mod bundle;
+#[cfg(test)]
+mod bundle_tests;
 mod charter;
 mod close;
 mod completion;
@@ -204,6 +207,7 @@ fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Status => status::run(context),
         Command::Peers(args) => peers::run(context, args),
         Command::Sync(args) => sync::run(context, args),
+        Command::Bundle(command) => bundle::run(context, command),
         Command::Node(command) => node::run(context, command),
         Command::Store(command) => store::run(context, command),
         Command::Config(command) => config::run(context, command),

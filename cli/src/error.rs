@@ -178,6 +178,13 @@ impl CliError {
         self
     }
 
+    /// Says first what it is about.
+    #[must_use]
+    pub fn about(mut self, what: impl std::fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Marks it as worth another try.
     #[must_use]
     pub fn retryable(mut self) -> Self {

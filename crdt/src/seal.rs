@@ -450,6 +450,8 @@ pub enum BoxPurpose {
     SideTalk,
     /// State among the devices of one member.
     OwnState,
+    /// A file that carries entries between nodes that never meet.
+    Bundle,
 }
 
 impl BoxPurpose {
@@ -457,6 +459,7 @@ impl BoxPurpose {
         match self {
             BoxPurpose::SideTalk => "lanai v1 talk key id",
             BoxPurpose::OwnState => "lanai v1 own state key id",
+            BoxPurpose::Bundle => "lanai v1 bundle key id",
         }
     }
 
@@ -464,6 +467,7 @@ impl BoxPurpose {
         match self {
             BoxPurpose::SideTalk => "lanai v1 talk payload",
             BoxPurpose::OwnState => "lanai v1 own state payload",
+            BoxPurpose::Bundle => "lanai v1 bundle chunk",
         }
     }
 
@@ -471,11 +475,12 @@ impl BoxPurpose {
         match self {
             BoxPurpose::SideTalk => b"lanai v1 talk seal",
             BoxPurpose::OwnState => b"lanai v1 own state seal",
+            BoxPurpose::Bundle => b"lanai v1 bundle seal",
         }
     }
 }
 
-/// The key of boxes inside payloads, for some devices only. Wiped from memory when dropped.
+/// The key of boxes inside payloads, and of bundles, for some devices only. Wiped from memory when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct BoxKey {
     key: [u8; KEY_BYTES],

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod bundle;
 pub mod config;
 pub mod control;
 pub mod gossip;

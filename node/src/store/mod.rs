@@ -16,6 +16,7 @@
 //! | `sync_reads` | what synchronisation needs |
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
 //! | `sealing`, `purge` | the file sealed with a key; what was withdrawn leaves it |
+//! | `fronts` | how far this node, and others as they said, hold each log |
 //! | `own_state` | read marks and drafts among one's own devices |
 //! | `local` | address book, settings, notices |
 //!
@@ -51,6 +52,7 @@ mod connection;
 mod cuts;
 mod fold;
 mod forks;
+mod fronts;
 mod ingest;
 mod keys;
 mod local;
@@ -73,7 +75,7 @@ mod token;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use append::{Author, Founding, NewEntry, NewRef};
 pub use attention::{
@@ -85,6 +87,7 @@ pub use backup::Restored;
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
 pub use forks::Fork;
+pub use fronts::Uncovered;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};

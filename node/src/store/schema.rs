@@ -55,6 +55,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     VOUCHERS,
     super::side::MIGRATION,
     super::own_state::MIGRATION,
+    super::fronts::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

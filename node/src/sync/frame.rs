@@ -15,7 +15,7 @@ pub enum FrameType {
     Hello = 1,
     /// What this side holds, in short. Second from each side.
     Digest = 2,
-    /// Reserved: what changed per log since the last session.
+    /// How far each log is held.
     Front = 3,
     /// Range-based reconciliation: one negentropy v1 message.
     Rb = 4,

@@ -46,7 +46,7 @@
 //! | --- | --- | --- |
 //! | 1 | HELLO | [`Hello`] |
 //! | 2 | DIGEST | [`Digest`] |
-//! | 3 | FRONT | reserved |
+//! | 3 | FRONT | [`Front`]; in bundles, passed over by sessions |
 //! | 4 | RB | a negentropy v1 message |
 //! | 5 | SEG | records to the end of the body; see [`run`] |
 //! | 6 | PAY | payloads to the end of the body; see [`run`] |
@@ -98,7 +98,9 @@ mod digest;
 mod error;
 mod event;
 mod frame;
+mod front;
 mod incoming;
+mod one_way;
 mod outgoing;
 mod reconcile;
 pub mod run;
@@ -110,7 +112,9 @@ pub use digest::{Digest, Hello, LocalState, Nonce, community_check};
 pub use error::{ByeReason, SessionError, Severity};
 pub use event::{Input, Output, Query, Role, Summary};
 pub use frame::{Ack, Fin, Frame, FrameReader, FrameTooLong, FrameType, Skip, Want};
+pub use front::{FRONT_ID_BYTES, Front, IdPrefix, LogFront, MAX_FRONT_LOGS, id_prefix};
 pub use incoming::{Incoming, IngestReport};
+pub use one_way::{OneWayError, OneWayReader, OneWayWriter, front_frames};
 pub use outgoing::{LANE_TURN, StoredEntry};
 pub use reconcile::{ItemSet, Learnt, ReconcileError, Reconciler, SyncItem};
 pub use run::{Built, PayReader, PayWriter, PutError, SegWriter, Segment, entry_cost};

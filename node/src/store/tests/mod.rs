@@ -30,14 +30,14 @@ mod seals;
 mod side;
 mod views;
 
-pub(super) const NOW: u64 = 1_800_000_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000_000;
 
 /// Numbers that repeat from run to run.
 #[derive(Clone)]
-pub(super) struct TestRng(blake3::OutputReader);
+pub(crate) struct TestRng(blake3::OutputReader);
 
 impl TestRng {
-    pub(super) fn new(seed: &str) -> TestRng {
+    pub(crate) fn new(seed: &str) -> TestRng {
         TestRng(blake3::Hasher::new().update(seed.as_bytes()).finalize_xof())
     }
 
@@ -68,16 +68,16 @@ impl TryRng for TestRng {
 impl TryCryptoRng for TestRng {}
 
 /// A member with a store in a directory of its own.
-pub(super) struct Node {
-    pub(super) dir: tempfile::TempDir,
-    pub(super) place: Place,
-    pub(super) author: Author,
-    pub(super) rng: TestRng,
-    pub(super) now: u64,
-    pub(super) store: Store,
+pub(crate) struct Node {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) place: Place,
+    pub(crate) author: Author,
+    pub(crate) rng: TestRng,
+    pub(crate) now: u64,
+    pub(crate) store: Store,
 }
 
-pub(super) fn place_in(dir: &Path) -> Place {
+pub(crate) fn place_in(dir: &Path) -> Place {
     Place { machine: "here".into(), ..Place::new(dir.join("store.db"), dir.join("store.token")) }
 }
 
@@ -93,11 +93,11 @@ fn profile(name: &str) -> Profile {
 }
 
 impl Node {
-    pub(super) fn founder(name: &str) -> Node {
+    pub(crate) fn founder(name: &str) -> Node {
         Node::founder_of(name, History::All)
     }
 
-    pub(super) fn founder_of(name: &str, history: History) -> Node {
+    pub(crate) fn founder_of(name: &str, history: History) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let mut rng = TestRng::new(name);
         let author = author(&mut rng);
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Writes a ticket; its id and the secret half.
-    pub(super) fn ticket(&mut self, uses: u32) -> (EntryId, [u8; 32]) {
+    pub(crate) fn ticket(&mut self, uses: u32) -> (EntryId, [u8; 32]) {
         let secret: [u8; 32] = self.rng.array();
         let key = *DeviceSecret::from_bytes(&secret).device().as_bytes();
         let ticket = Ticket { key: key.into(), role: Role::Member, uses, expires: None };
@@ -125,7 +125,7 @@ impl Node {
     }
 
     /// Admits `newcomer`; gives the admission.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &mut self,
         newcomer: &mut Newcomer,
         ticket: &(EntryId, [u8; 32]),
@@ -146,14 +146,14 @@ impl Node {
     }
 
     /// A newcomer's node that was admitted by this one and has its roster.
-    pub(super) fn invite(&mut self, name: &str) -> Node {
+    pub(crate) fn invite(&mut self, name: &str) -> Node {
         let mut newcomer = Newcomer::new(name);
         let ticket = self.ticket(1);
         self.admit(&mut newcomer, &ticket);
         newcomer.join(self)
     }
 
-    pub(super) fn try_write<const N: usize>(
+    pub(crate) fn try_write<const N: usize>(
         &mut self,
         body: Body,
         refs: [EntryId; N],
@@ -164,68 +164,68 @@ impl Node {
         Ok(ids[0])
     }
 
-    pub(super) fn write<const N: usize>(&mut self, body: Body, refs: [EntryId; N]) -> EntryId {
+    pub(crate) fn write<const N: usize>(&mut self, body: Body, refs: [EntryId; N]) -> EntryId {
         self.try_write(body, refs).unwrap()
     }
 
-    pub(super) fn note(&mut self, title: &str, text: &str) -> EntryId {
+    pub(crate) fn note(&mut self, title: &str, text: &str) -> EntryId {
         self.write(note(title, text), [])
     }
 
-    pub(super) fn reply(&mut self, thread: EntryId, text: &str) -> EntryId {
+    pub(crate) fn reply(&mut self, thread: EntryId, text: &str) -> EntryId {
         self.write(post(text), [thread])
     }
 
-    pub(super) fn member(&self) -> MemberId {
+    pub(crate) fn member(&self) -> MemberId {
         self.store.own_member().unwrap().unwrap()
     }
 
     /// Everything in the store, as it would be sent.
-    pub(super) fn everything(&self) -> Vec<Incoming> {
+    pub(crate) fn everything(&self) -> Vec<Incoming> {
         let ids: Vec<EntryId> = self.store.items().unwrap().items.iter().map(|i| i.id).collect();
         self.store.entries(&ids).unwrap().iter().map(incoming).collect()
     }
 
-    pub(super) fn ingest(&self, batch: Vec<Incoming>) -> IngestReport {
+    pub(crate) fn ingest(&self, batch: Vec<Incoming>) -> IngestReport {
         let source = Source::Peer(DeviceId::new([7; 32]));
         self.store.ingest(batch, &source, self.now).unwrap()
     }
 
-    pub(super) fn fold(&self) {
+    pub(crate) fn fold(&self) {
         self.store.open_seals(&self.author, self.now).unwrap();
         while self.store.fold_pending(100).unwrap().left > 0 {}
     }
 
     /// Takes everything that `other` has.
-    pub(super) fn pull(&self, other: &Node) -> IngestReport {
+    pub(crate) fn pull(&self, other: &Node) -> IngestReport {
         let report = self.ingest(other.everything());
         self.fold();
         report
     }
 
-    pub(super) fn hash(&self) -> [u8; 32] {
+    pub(crate) fn hash(&self) -> [u8; 32] {
         self.fold();
         self.store.state_hash().unwrap()
     }
 
-    pub(super) fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.store = Store::open(&self.place).unwrap();
     }
 
-    pub(super) fn log_number(&self, id: &EntryId) -> LogNumber {
+    pub(crate) fn log_number(&self, id: &EntryId) -> LogNumber {
         self.header(id).log.number
     }
 
-    pub(super) fn header(&self, id: &EntryId) -> Header {
+    pub(crate) fn header(&self, id: &EntryId) -> Header {
         self.store.entries(&[*id]).unwrap()[0].verified.header().clone()
     }
 
-    pub(super) fn assert_clean(&self) {
+    pub(crate) fn assert_clean(&self) {
         let report = self.store.check(|_| ()).unwrap();
         assert_eq!(report.damage, vec![]);
     }
 
-    pub(super) fn texts(&self, thread: &EntryId) -> Vec<String> {
+    pub(crate) fn texts(&self, thread: &EntryId) -> Vec<String> {
         let view = self.store.thread(thread).unwrap().unwrap();
         let text = |p: &lanai_crdt::thread::PostView| match &p.text {
             lanai_crdt::thread::PostText::Current(t) => t.clone(),
@@ -237,7 +237,7 @@ impl Node {
 
 /// Somebody with keys and no store yet.
 #[derive(Clone)]
-pub(super) struct Newcomer {
+pub(crate) struct Newcomer {
     name: String,
     author: Author,
     rng: TestRng,
@@ -245,14 +245,14 @@ pub(super) struct Newcomer {
 }
 
 impl Newcomer {
-    pub(super) fn new(name: &str) -> Newcomer {
+    pub(crate) fn new(name: &str) -> Newcomer {
         let mut rng = TestRng::new(name);
         let author = author(&mut rng);
         let nonce = rng.array();
         Newcomer { name: name.into(), author, rng, nonce }
     }
 
-    pub(super) fn join(mut self, from: &Node) -> Node {
+    pub(crate) fn join(mut self, from: &Node) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let place = place_in(dir.path());
         let roster = from.store.roster_entries().unwrap().iter().map(incoming).collect();
@@ -275,28 +275,28 @@ impl Newcomer {
     }
 }
 
-pub(super) fn incoming(entry: &StoredEntry) -> Incoming {
+pub(crate) fn incoming(entry: &StoredEntry) -> Incoming {
     let v = &entry.verified;
     let signed = Signed::decode(v.bytes().to_vec(), v.signature().copied()).unwrap();
     Incoming { signed, payload: entry.payload.clone() }
 }
 
-pub(super) fn unsigned(i: &Incoming) -> Incoming {
+pub(crate) fn unsigned(i: &Incoming) -> Incoming {
     Incoming {
         signed: Signed::decode(i.signed.bytes().to_vec(), None).unwrap(),
         payload: i.payload.clone(),
     }
 }
 
-pub(super) fn note(title: &str, text: &str) -> Body {
+pub(crate) fn note(title: &str, text: &str) -> Body {
     Body::Note(Note { title: title.into(), text: text.into(), tags: vec![], origin: None })
 }
 
-pub(super) fn post(text: &str) -> Body {
+pub(crate) fn post(text: &str) -> Body {
     Body::Post(Post { role: PostRole::Reply, text: text.into(), origin: None, met: None })
 }
 
-pub(super) fn origin(name: &str, message: &str) -> Option<Origin> {
+pub(crate) fn origin(name: &str, message: &str) -> Option<Origin> {
     Some(Origin {
         name: name.into(),
         message_id: message.into(),
@@ -306,4 +306,4 @@ pub(super) fn origin(name: &str, message: &str) -> Option<Origin> {
     })
 }
 
-pub(super) const NOBODY: CommunityId = CommunityId::ZERO;
+pub(crate) const NOBODY: CommunityId = CommunityId::ZERO;

@@ -1,0 +1,75 @@
+//! `lanai bundle` between two homes.
+
+use super::village::{House, assert_harmless};
+use crate::error::Exit;
+
+/// Ann and Bob, who has only what let him in.
+fn homes() -> (House, House, tempfile::TempDir) {
+    let ann = House::founder("Ann Lee");
+    let bob = ann.neighbour("Bob");
+    ann.pull(&bob);
+    (ann, bob, tempfile::tempdir().unwrap())
+}
+
+#[test]
+fn a_card_goes_there_and_back() {
+    let (ann, bob, card) = homes();
+    let file = |name: &str| card.path().join(name).display().to_string();
+    let (there, back) = (file("there.lanai"), file("back.lanai"));
+    ann.note("Convoy lessons", "Brief the drivers.");
+    let made = ann.run(&["bundle", "make", &there, "--for", "bob"]);
+    assert!(made.err.contains("for 1 device of Bob"), "{}", made.err);
+    assert!(made.err.contains("lanai bundle take there.lanai"), "{}", made.err);
+    made.ok();
+    let shown = bob.run(&["bundle", "show", &there]);
+    assert!(shown.err.contains("lanai bundle take"), "{}", shown.err);
+    let shown = shown.ok();
+    assert!(shown.contains("Ann Lee") && shown.contains("not here yet"), "{shown}");
+    assert!(!bob.run(&["threads"]).ok().contains("Convoy"));
+    let taken = bob.run(&["bundle", "take", &there]);
+    assert!(taken.err.contains("1 unread post"), "{}", taken.err);
+    taken.ok();
+    assert!(bob.run(&["threads"]).ok().contains("Convoy lessons"));
+
+    bob.note("Thanks", "It went well.");
+    let made = bob.json(&["bundle", "make", &back, "--for", "Ann Lee"]);
+    assert!(made["left_out"].as_u64() > Some(0), "{made}");
+    let taken = ann.json(&["bundle", "take", &back]);
+    assert_eq!((&taken["maker"], &taken["whole"]), (&"Bob".into(), &true.into()));
+    assert!(ann.run(&["threads"]).ok().contains("Thanks"));
+    let nothing = ann.run(&["bundle", "make", &file("more.lanai"), "--for", "bob"]);
+    assert!(nothing.err.contains("--everything"), "{}", nothing.err);
+}
+
+#[test]
+fn mistakes_are_explained_and_spoil_nothing() {
+    let (ann, bob, card) = homes();
+    let path = card.path().join("card.lanai");
+    let file = path.display().to_string();
+    ann.note("Convoy lessons", "Brief the drivers.");
+    ann.run(&["bundle", "make", &file]).ok();
+    let again = ann.run(&["bundle", "make", &file]).failed();
+    assert!(again.to_text().contains("--force"), "{}", again.to_text());
+    ann.run(&["bundle", "make", &file, "--force"]).ok();
+    let narrow = ann.run(&["bundle", "make", &file, "--force", "--budget", "50"]).failed();
+    assert_eq!(narrow.exit, Exit::Usage);
+    assert!(bob.run(&["bundle", "show", &file]).ok().contains("Ann Lee"), "the old one is whole");
+    assert_eq!(std::fs::read_dir(card.path()).unwrap().count(), 1, "nothing half is left");
+
+    assert_eq!(ann.run(&["bundle", "take", &file]).failed().exit, Exit::Refused);
+    assert_eq!(bob.run(&["bundle", "take", "/nowhere"]).failed().exit, Exit::NotFound);
+    let whole = std::fs::read(&path).unwrap();
+    let cut = card.path().join("cut.lanai");
+    std::fs::write(&cut, &whole[..whole.len() - 10]).unwrap();
+    let noise = card.path().join("noise.lanai");
+    std::fs::write(&noise, b"\x1b[2Jno bundle").unwrap();
+    let said = bob.run(&["bundle", "take", &noise.display().to_string()]).failed();
+    assert!(said.to_text().contains("no bundle"), "{}", said.to_text());
+    // Of several files, those that can be read are.
+    let both = [&noise, &cut].map(|p| p.display().to_string());
+    let taken = bob.run(&["bundle", "take", &both[0], &both[1]]);
+    assert!(taken.err.contains("cut off after"), "{}", taken.err);
+    assert_harmless(&taken.err);
+    taken.failed();
+    assert!(bob.run(&["threads"]).ok().contains("Convoy lessons"));
+}

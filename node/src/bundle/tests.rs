@@ -1,0 +1,281 @@
+//! Bundles between real stores.
+
+use std::collections::BTreeSet;
+use std::io::Cursor;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::tests::Node;
+use crate::sync::{Front, LogFront};
+
+fn write(from: &mut Node, spec: &Spec) -> (Vec<u8>, Made) {
+    from.now += 1;
+    let mut file = Vec::new();
+    let (now, author) = (from.now, from.author.clone());
+    let made = make(&from.store, &author, spec, now, &mut from.rng, &mut file, |_| ()).unwrap();
+    assert_eq!(made.bytes, file.len() as u64);
+    (file, made)
+}
+
+fn for_(node: &Node) -> Spec {
+    Spec { members: BTreeSet::from([node.member()]), ..Spec::default() }
+}
+
+fn read(to: &Node, file: &[u8]) -> Taken {
+    let taken = take(&to.store, &to.author, to.now + 1000, Cursor::new(file), |_| ()).unwrap();
+    to.fold();
+    taken
+}
+
+fn look(at: &Node, file: &[u8]) -> Result<Shown, BundleError> {
+    show(&at.store, &at.author, Cursor::new(file))
+}
+
+/// Ana with many posts, and Ben who has none of them.
+fn porch(posts: usize) -> (Node, Node) {
+    let mut ana = Node::founder("ana");
+    let ben = ana.invite("ben");
+    ana.pull(&ben);
+    let thread = ana.note("Convoy", "How do I brief one?");
+    for n in 0..posts {
+        ana.reply(thread, &format!("{n}: {}", blake3::hash(&n.to_be_bytes())));
+    }
+    ana.fold();
+    (ana, ben)
+}
+
+#[test]
+fn two_who_never_meet_end_with_the_same() {
+    let (mut ana, mut ben) = porch(500);
+    let (there, made) = write(&mut ana, &for_(&ben));
+    assert_eq!((made.devices, made.left_out, made.over_budget), (1, 0, 0));
+    let taken = read(&ben, &there);
+    assert_eq!((taken.read, taken.damage, taken.more), (made.entries, None, false));
+    assert!(taken.new >= 501 && taken.front && taken.refused.is_empty(), "{taken:?}");
+    assert_eq!(ben.hash(), ana.hash());
+    assert_eq!(read(&ben, &there).new, 0, "a second time does nothing");
+
+    ben.now = ana.now + 10;
+    ben.note("Thanks", "It went well.");
+    let (back, made) = write(&mut ben, &for_(&ana));
+    assert!(made.entries <= 3 && made.left_out >= 501, "{made:?}");
+    assert!(back.len() < there.len() / 100, "{} of {}", back.len(), there.len());
+    read(&ana, &back);
+    assert_eq!(ana.hash(), ben.hash());
+
+    // What was delivered is not carried again.
+    ana.note("More", "One more thing.");
+    let (again, made) = write(&mut ana, &for_(&ben));
+    assert_eq!(made.entries, 1);
+    assert!(again.len() * 100 < there.len());
+    read(&ben, &again);
+    assert_eq!(ana.hash(), ben.hash());
+    let everything = Spec { everything: true, ..for_(&ben) };
+    assert!(write(&mut ana, &everything).1.entries > 500);
+}
+
+#[test]
+fn who_wants_says_what_is_here() {
+    let (mut ana, mut ben) = porch(30);
+    read(&ben, &write(&mut ana, &for_(&ben)).0);
+    let (want, made) = write(&mut ben, &Spec { only_front: true, ..Spec::default() });
+    assert_eq!(made.entries, 0);
+    let shown = look(&ana, &want).unwrap();
+    assert!(shown.read == 0 && shown.front_logs >= 1 && shown.damage.is_none());
+    assert!(read(&ana, &want).front);
+    assert_eq!(write(&mut ana, &for_(&ben)).1.entries, 0);
+}
+
+/// Where chunks end, from the lengths in the file.
+fn chunk_ends(file: &[u8], devices: usize) -> Vec<usize> {
+    let mut at = usize::try_from(file::head_bytes(devices)).unwrap();
+    let mut ends = Vec::new();
+    while let Some(len) = file.get(at..at + 2) {
+        at += 2 + usize::from(u16::from_be_bytes([len[0], len[1]]));
+        ends.push(at);
+    }
+    assert_eq!(at, file.len());
+    ends
+}
+
+#[test]
+fn a_file_cut_at_every_kilobyte_gives_all_before_the_cut() {
+    let (mut ana, ben) = porch(300);
+    let (file, made) = write(&mut ana, &for_(&ben));
+    let ends = chunk_ends(&file, 1);
+    assert!(ends.len() > 20, "a group is a chunk");
+    let mut before = 0;
+    let mut by_chunk = vec![0];
+    for end in &ends {
+        by_chunk.push(look(&ben, &file[..*end]).map_or(0, |s| s.read));
+    }
+    assert!(by_chunk.is_sorted() && by_chunk.last() == Some(&made.entries));
+    for cut in (0..file.len()).step_by(1024) {
+        let whole_chunks = ends.iter().filter(|end| **end <= cut).count();
+        match look(&ben, &file[..cut]) {
+            Ok(shown) => {
+                assert_eq!(shown.read, by_chunk[whole_chunks], "cut at {cut}");
+                assert_eq!(shown.damage, Some(Damage::CutOff { at: shown.bytes }));
+                assert_eq!(shown.manifest.entries, made.entries);
+                before = before.max(shown.read);
+            }
+            Err(error) => assert!(
+                matches!(error, BundleError::NotABundle | BundleError::Damaged(_))
+                    && whole_chunks == 0,
+                "cut at {cut}: {error}"
+            ),
+        }
+    }
+    assert!(before > 0 && before < made.entries);
+    // What is taken of a part stays, and the next file brings the rest.
+    let half = read(&ben, &file[..file.len() / 2]);
+    assert!(half.new > 0 && half.new < made.entries && half.damage.is_some());
+    assert_eq!(read(&ben, &file).new + half.new, made.entries - half_known(&half));
+    assert_eq!(ben.hash(), ana.hash());
+}
+
+/// Entries of the first half that were here before it.
+fn half_known(half: &Taken) -> u64 {
+    half.read - half.new
+}
+
+#[test]
+fn what_is_altered_is_named_and_what_came_before_it_is_kept() {
+    let (mut ana, ben) = porch(60);
+    let (file, made) = write(&mut ana, &for_(&ben));
+    let head = usize::try_from(file::head_bytes(1)).unwrap();
+    let ends = chunk_ends(&file, 1);
+    // The last chunk holds no entries.
+    let last = ends[ends.len() - 2];
+    for at in (0..file.len()).step_by(61) {
+        let mut bad = file.clone();
+        bad[at] ^= 1 << (at % 8);
+        match look(&ben, &bad) {
+            Ok(shown) => {
+                let damage = shown.damage.unwrap_or_else(|| panic!("byte {at} is not noticed"));
+                assert_eq!(shown.read < made.entries, at < last, "{damage} {shown:?}");
+                assert!(at >= head);
+            }
+            Err(BundleError::NotABundle | BundleError::NotForUs) => assert!(at < head),
+            Err(BundleError::Damaged(_)) => assert!(at < head + 300),
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    // A chunk that is left out, and two that are exchanged.
+    let [a, b, c] = [ends[2], ends[3], ends[4]];
+    let without = [&file[..a], &file[b..]].concat();
+    let exchanged = [&file[..a], &file[b..c], &file[a..b], &file[c..]].concat();
+    for bad in [without, exchanged] {
+        let shown = look(&ben, &bad).unwrap();
+        assert_eq!(shown.damage, Some(Damage::Altered { at: a as u64 }));
+    }
+}
+
+#[test]
+fn others_learn_nothing_from_the_file() {
+    let (mut ana, ben) = porch(5);
+    let cleo = ana.invite("cleo");
+    let (file, _) = write(&mut ana, &for_(&ben));
+    assert!(matches!(look(&cleo, &file), Err(BundleError::NotForUs)));
+    let stranger = Node::founder("dov");
+    assert!(matches!(look(&stranger, &file), Err(BundleError::NotForUs)));
+    let community = ana.store.community();
+    let devices = [ana.author.device.device(), ben.author.device.device()];
+    let said = devices.iter().map(|d| &d.as_bytes()[..]).chain([&community.as_bytes()[..]]);
+    for secret in said.chain([&b"brief"[..]]) {
+        assert!(!file.windows(secret.len()).any(|w| w == secret));
+    }
+    // For all: both, but not who made it.
+    let (file, made) = write(&mut ana, &Spec::default());
+    assert_eq!(made.devices, 2);
+    assert!(look(&cleo, &file).is_ok() && look(&ben, &file).is_ok());
+    assert!(matches!(look(&ana, &file), Err(BundleError::NotForUs)));
+    let alone = Node::founder("eve");
+    let mut rng = Node::founder("rng").rng;
+    let made = make(&alone.store, &alone.author, &Spec::default(), 1, &mut rng, Vec::new(), |_| ());
+    assert!(matches!(made, Err(BundleError::Nobody)));
+}
+
+#[test]
+fn a_budget_is_kept_and_the_rest_follows() {
+    let (mut ana, mut ben) = porch(200);
+    let least = {
+        let spec = Spec { budget: Some(100), ..for_(&ben) };
+        let mut rng = Node::founder("rng").rng;
+        match make(&ana.store, &ana.author, &spec, 1, &mut rng, Vec::new(), |_| ()) {
+            Err(BundleError::BudgetTooSmall { least, .. }) => least,
+            other => panic!("{other:?}"),
+        }
+    };
+    let whole = write(&mut ana, &for_(&ben)).1;
+    for budget in [least, least + 700, 5000, 12_345, whole.bytes, whole.bytes * 2] {
+        let (file, made) = write(&mut ana, &Spec { budget: Some(budget), ..for_(&ben) });
+        assert!(file.len() as u64 <= budget, "{} of {budget}", file.len());
+        assert_eq!(made.entries + made.over_budget, whole.entries);
+        if budget > 2000 {
+            assert!(file.len() as u64 > budget.min(whole.bytes) / 2, "{} of {budget}", file.len());
+        }
+    }
+    // The oldest first, so that what came counts at once; then on from there.
+    let mut files = 0;
+    while ben.hash() != ana.hash() {
+        let (file, _) = write(&mut ana, &Spec { budget: Some(15_000), ..for_(&ben) });
+        let taken = read(&ben, &file);
+        assert!(taken.new > 0 && taken.damage.is_none());
+        read(&ana, &write(&mut ben, &Spec { only_front: true, ..for_(&ana) }).0);
+        files += 1;
+        assert!(files < 30);
+    }
+    assert!(files > 2);
+}
+
+#[test]
+fn what_is_forked_or_has_holes_is_not_said_to_be_held() {
+    let (ana, ben) = porch(20);
+    let all = ana.everything();
+    let log = ana.store.log_heads().unwrap().iter().max_by_key(|(_, seq, _)| *seq).unwrap().0;
+    let last = |front: &Front| front.get(&log).and_then(|f| f.points().next()).map(|(n, _)| n);
+    let whole = last(&ana.store.front().unwrap()).unwrap();
+    // Without one in the middle.
+    let without: Vec<_> = all
+        .iter()
+        .filter(|i| !(i.signed.header().log == log && i.signed.header().seq == 12))
+        .cloned()
+        .collect();
+    ben.ingest(without);
+    assert_eq!(last(&ben.store.front().unwrap()), Some(11));
+    let lacking = ana.store.uncovered(&ben.store.front().unwrap()).unwrap();
+    assert!(lacking.len() as u64 >= whole - 11);
+    ben.ingest(all);
+    assert_eq!(last(&ben.store.front().unwrap()), Some(whole));
+    assert_eq!(ana.store.uncovered(&ben.store.front().unwrap()).unwrap(), []);
+    // A front that speaks of other entries than ours covers nothing.
+    let mut lie = Front::new();
+    assert!(lie.insert(log, LogFront::new(&[[7; 8]; 40]).unwrap()));
+    assert_eq!(ana.store.uncovered(&lie).unwrap().len() as u64, ana.store.stats().unwrap().entries);
+}
+
+#[test]
+fn the_newest_front_of_a_device_is_kept() {
+    let (ana, ben) = porch(3);
+    let device = ben.author.device.device();
+    let (old, new) = (Front::new(), ana.store.front().unwrap());
+    assert_eq!(ana.store.front_of(&device).unwrap(), None);
+    ana.store.note_front(&device, 20, &new).unwrap();
+    ana.store.note_front(&device, 10, &old).unwrap();
+    assert_eq!(ana.store.front_of(&device).unwrap(), Some(new));
+    ana.store.note_front(&device, 30, &old).unwrap();
+    assert_eq!(ana.store.front_of(&device).unwrap(), Some(old));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..2000), magic: bool) {
+        thread_local!(static EVE: Node = Node::founder("eve"));
+        let file = if magic { [&b"lanai-bundle/1\n"[..], &bytes].concat() } else { bytes };
+        prop_assert!(EVE.with(|eve| look(eve, &file).is_err()));
+    }
+}
