@@ -230,9 +230,14 @@ pub(crate) mod testing {
 
     /// `columns` for a terminal of that width, `None` for pipes. It is 2023-11-14 22:13:20 UTC.
     pub(crate) fn bench(columns: Option<usize>, json: bool) -> Bench {
+        bench_with(columns, UiOptions { json, ..UiOptions::default() })
+    }
+
+    pub(crate) fn bench_with(columns: Option<usize>, options: UiOptions) -> Bench {
         let dir = tempfile::tempdir().unwrap();
-        let (ui, out, err) = ui(columns, UiOptions { json, ..UiOptions::default() }, "");
-        let global = Global { home: Some(dir.path().join("home")), json, ..Global::default() };
+        let (ui, out, err) = ui(columns, options, "");
+        let home = Some(dir.path().join("home"));
+        let global = Global { home, json: options.json, ..Global::default() };
         let context = Context {
             ui,
             global,

@@ -6,7 +6,7 @@ pub mod page;
 pub mod shape;
 pub mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::thread::{PostKind, PostText, PostView, Thread};
@@ -29,9 +29,14 @@ pub struct Reading<'a> {
     pub stance: Stance,
     /// Who alone can read it, for a side talk.
     pub readers: Option<&'a BTreeSet<MemberId>>,
+    /// Who is known to hold each post, where that is to be told.
+    pub holders: Option<&'a Holders>,
     /// The wall clock in Unix milliseconds.
     pub now_ms: u64,
 }
+
+/// The members who are known to hold each of some posts.
+pub type Holders = BTreeMap<EntryId, BTreeSet<MemberId>>;
 
 impl<'a> Reading<'a> {
     /// A thread out of the store.
@@ -44,6 +49,7 @@ impl<'a> Reading<'a> {
             workers: &view.workers,
             stance: view.stance,
             readers: view.readers.as_ref(),
+            holders: None,
             now_ms,
         }
     }

@@ -37,6 +37,33 @@ fn a_card_goes_there_and_back() {
     let taken = ann.json(&["bundle", "take", &back]);
     assert_eq!((&taken["maker"], &taken["whole"]), (&"Bob".into(), &true.into()));
     assert!(ann.run(&["threads"]).ok().contains("Thanks"));
+
+    // What came back says that the first note is there now.
+    let id = ann.note("Second convoy", "On foot.");
+    let only = ann.run(&["status"]).ok();
+    assert!(only.contains("1 post of yours that nobody else has yet"), "{only}");
+    assert_eq!(ann.json(&["status"])["only_here"]["own_posts"], 1);
+    assert!(ann.run(&["read", &id.full()]).ok().contains("nobody else has it yet"));
+    let threads = ann.json(&["threads"]);
+    let first = threads["threads"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["title"] == "Convoy lessons")
+        .unwrap();
+    let first = first["id"].as_str().unwrap();
+    assert!(!ann.run(&["read", first]).ok().contains("nobody else"));
+    let held = ann.run(&["read", first, "-v"]).ok();
+    assert!(held.contains("held by Bob and you"), "{held}");
+    assert_eq!(ann.json(&["read", first])["posts"][0]["held_by"].as_array().unwrap().len(), 2);
+
+    // The next card carries the second note only, and then nothing.
+    let made = ann.json(&["bundle", "make", &file("second.lanai"), "--for", "bob"]);
+    assert_eq!(made["entries"], 1);
+    bob.run(&["bundle", "take", &file("second.lanai")]).ok();
+    bob.run(&["bundle", "make", &file("want.lanai"), "--want"]).ok();
+    ann.run(&["bundle", "take", &file("want.lanai")]).ok();
+    assert_eq!(ann.json(&["status"])["only_here"]["own_posts"], 0);
     let nothing = ann.run(&["bundle", "make", &file("more.lanai"), "--for", "bob"]);
     assert!(nothing.err.contains("--everything"), "{}", nothing.err);
 }

@@ -11,13 +11,14 @@ use lanai_crdt::thread::PostView;
 use lanai_node::store::ThreadView;
 use serde::Serialize;
 
-use super::{Context, outcome as outcomes, page, talk};
+use super::{Context, outcome as outcomes, page, status, talk};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Text};
+use crate::ui::Verbosity;
 use crate::view::tree::{self, Look};
-use crate::view::{Reading, shape};
+use crate::view::{Holders, Reading, shape};
 
 /// How often the store is asked whether something came. One indexed look-up each time.
 const POLL: Duration = Duration::from_millis(300);
@@ -36,9 +37,11 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
     let named = spot.post().id;
     let focus = (named != spot.thread().root).then_some(named);
     let view = spot.into_view();
-    let look = Look { flat: args.flat, history: args.history, hidden: args.hidden, focus };
+    let holders = context.ui.verbosity() >= Verbosity::Verbose;
+    let look = Look { flat: args.flat, history: args.history, hidden: args.hidden, holders, focus };
     let now_ms = (context.clock)();
-    let reading = Reading::of(&view, &people, now_ms);
+    let held = holders_of(&app, &view)?;
+    let reading = Reading { holders: held.as_ref(), ..Reading::of(&view, &people, now_ms) };
     let wanted = |post: &&PostView| !args.unread || view.unread.contains(&post.id);
 
     if context.ui.is_json() {
@@ -85,6 +88,16 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
         outcomes::remind(context, due);
     }
     Ok(Exit::Done)
+}
+
+/// Who is known to hold each post of a thread; nothing where nobody else could.
+fn holders_of(app: &App, view: &ThreadView) -> Result<Option<Holders>, CliError> {
+    if status::other_devices(app)?.is_empty() {
+        return Ok(None);
+    }
+    let posts: Vec<EntryId> = view.thread.posts.iter().map(|post| post.id).collect();
+    let holders = app.store().holders(&posts)?;
+    Ok(Some(posts.into_iter().zip(holders).collect()))
 }
 
 /// What was shown on a terminal is read. A post that came since was not shown.
@@ -161,7 +174,9 @@ impl<'a> Follow<'a> {
             return Ok(0);
         }
         let people: People = self.app.people()?;
-        let reading = Reading::of(&view, &people, (context.clock)());
+        let held = holders_of(self.app, &view)?;
+        let reading =
+            Reading { holders: held.as_ref(), ..Reading::of(&view, &people, (context.clock)()) };
         if context.ui.is_json() {
             for post in &new {
                 context.ui.json_line("post", &Came { post: shape::post(post, &reading) })?;

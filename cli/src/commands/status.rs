@@ -64,6 +64,15 @@ struct StatusShape {
     joining: Option<Joining>,
     notices: Vec<NoticeShape>,
     forks: Vec<ForkShape>,
+    only_here: OnlyHereShape,
+}
+
+/// Own posts that no other device is known to hold.
+#[derive(Serialize)]
+struct OnlyHereShape {
+    own_posts: u64,
+    oldest: Option<String>,
+    oldest_ms: u64,
 }
 
 /// Two entries in one place of a log.
@@ -219,6 +228,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
     let hash = app.store().state_hash()?;
     let notices = app.store().notices()?;
     let forks = app.store().forks()?;
+    let only_here = app.store().only_here()?;
     let shape = StatusShape {
         state_hash: lanai_crdt::id::base32(&hash),
         members: app.store().roster()?.members().filter(|member| !member.pending).count(),
@@ -257,6 +267,12 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
             })
             .collect(),
         forks: forks.iter().map(ForkShape::of).collect(),
+        only_here: OnlyHereShape {
+            own_posts: only_here.posts,
+            oldest: time::rfc3339(time::seconds(only_here.oldest_ms))
+                .filter(|_| only_here.posts > 0),
+            oldest_ms: only_here.oldest_ms,
+        },
     };
     if context.ui.is_json() {
         context.ui.json("status", &shape)?;
@@ -367,6 +383,13 @@ fn text(
         fact(context, "history", Text::from(NEWCOMERS))?;
     }
     say_before(context, app)?;
+    if shape.only_here.own_posts > 0 {
+        let posts = count(shape.only_here.own_posts, "post", "posts");
+        let oldest =
+            time::ago(time::seconds(shape.only_here.oldest_ms), time::seconds((context.clock)()));
+        let line = format!("{posts} of yours that nobody else has yet, the oldest from {oldest}");
+        fact(context, "only here", Text::styled(Style::Warn, line))?;
+    }
     lagging(context, stats)?;
     let entries = count(shape.entries, "entry", "entries");
     let store = Text::from(format!("{entries} in {}", size(shape.store.bytes)))

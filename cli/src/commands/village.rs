@@ -13,7 +13,7 @@ use lanai_node::identity::{Identity, link};
 use lanai_node::random::{OsRandom, random_bytes};
 use lanai_node::store::{Author, Founding, Incoming, NewEntry, Place, Source, Store, StoredEntry};
 
-use super::testing::{Bench, bench};
+use super::testing::{Bench, bench, bench_with};
 use crate::args::Cli;
 use crate::error::{CliError, Exit};
 
@@ -194,7 +194,8 @@ impl House {
         use clap::Parser as _;
         let words = std::iter::once("lanai").chain(line.iter().copied());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{e}"));
-        let mut bench = self.bench(columns, cli.global.json);
+        let mut bench = bench_with(columns, cli.global.ui());
+        bench.context.global.home = Some(self.home.root().to_path_buf());
         if let Some(home) = &cli.global.home {
             bench.context.global.home = Some(home.clone());
         }

@@ -277,6 +277,9 @@ pub struct PostShape {
     pub moved: Option<MovedShape>,
     /// Whether the reader has not read it.
     pub unread: bool,
+    /// The members who are known to hold it, oneself and its author among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<Vec<Person>>,
     /// Other ids of the same imported post.
     pub aliases: Vec<String>,
 }
@@ -431,6 +434,10 @@ pub fn post(post: &PostView, reading: &Reading<'_>) -> PostShape {
             deed: deed(&m.deed, people),
         }),
         unread: reading.unread.contains(&post.id),
+        held_by: reading
+            .holders
+            .and_then(|all| all.get(&post.id))
+            .map(|members| members.iter().map(|m| people.person(m)).collect()),
         aliases: ids(&post.aliases),
     }
 }

@@ -38,6 +38,8 @@ pub struct Look {
     pub history: bool,
     /// With what leads folded away.
     pub hidden: bool,
+    /// With who is known to hold each post.
+    pub holders: bool,
     /// The post that was asked for, to be found at a glance.
     pub focus: Option<EntryId>,
 }
@@ -246,7 +248,7 @@ fn one(
         Text::from("  ")
     };
     let first = margin.clone().then(mark);
-    let head = header(reading, post, answered);
+    let head = header(reading, post, answered, look);
     ui.indented(head, &Indent { first, rest: text_margin.first.clone() })?;
     if let Some(moved) = moved(reading, post) {
         ui.indented(moved, &text_margin)?;
@@ -283,7 +285,7 @@ fn one(
 }
 
 /// `k3f9-27aa  Ann Lee, 3 h ago · edited twice · part of the answer`
-fn header(reading: &Reading<'_>, post: &PostView, answered: Option<&PostView>) -> Text {
+fn header(reading: &Reading<'_>, post: &PostView, answered: Option<&PostView>, look: Look) -> Text {
     let people = reading.people;
     let mut head = Text::styled(Style::Id, post.id.short()).plain("  ");
     if post.kind == PostKind::Outcome {
@@ -321,6 +323,14 @@ fn header(reading: &Reading<'_>, post: &PostView, answered: Option<&PostView>) -
     }
     if post.time.is_unsure(reading.now_ms) {
         note(Style::Warn, "clock unsure".into());
+    }
+    if let Some(members) = reading.holders.and_then(|all| all.get(&post.id)) {
+        let me = people.me();
+        if members.iter().all(|member| Some(*member) == me) {
+            note(Style::Warn, "nobody else has it yet".into());
+        } else if look.holders {
+            note(Style::Dim, format!("held by {}", people.names_of(members)));
+        }
     }
     if post.orphan {
         let missing =

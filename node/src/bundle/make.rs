@@ -10,7 +10,7 @@ use super::file::SealedWriter;
 use super::take::MANIFEST_BYTES;
 use super::{BundleError, SIGN_CONTEXT};
 use crate::store::{Author, Store, StoreError, Uncovered};
-use crate::sync::{ItemSet, OneWayWriter, StoredEntry, SyncItem, front_frames};
+use crate::sync::{Front, ItemSet, OneWayWriter, StoredEntry, SyncItem, front_frames};
 
 /// Bytes of entries after which a group ends. A group is a chunk, so what a cut or a damaged byte takes
 /// along; its box and its one signature cost some 130 bytes.
@@ -206,18 +206,15 @@ fn lacking(
     devices: &[(DeviceId, SealingPublic)],
     spec: &Spec,
 ) -> Result<Vec<Uncovered>, StoreError> {
+    if spec.everything {
+        return store.uncovered(&Front::new());
+    }
     let mut found: BTreeMap<EntryId, Uncovered> = BTreeMap::new();
-    let mut fronts = Vec::new();
-    if !spec.everything {
-        for (device, _) in devices {
-            fronts.push(store.front_of(device)?);
-        }
-    }
-    if fronts.is_empty() || fronts.iter().any(Option::is_none) {
-        return store.uncovered(&crate::sync::Front::new());
-    }
-    for front in fronts.into_iter().flatten() {
-        found.extend(store.uncovered(&front)?.into_iter().map(|u| (u.id, u)));
+    for (device, _) in devices {
+        let front = store.front_of(device)?.unwrap_or_default();
+        let upto = store.held_upto(device)?;
+        let lacks = store.uncovered(&front)?.into_iter().filter(|u| u.arrival > upto);
+        found.extend(lacks.map(|u| (u.id, u)));
     }
     Ok(found.into_values().collect())
 }

@@ -113,7 +113,7 @@ pub(super) async fn drive(
         let store = store.clone();
         blocking(move || local_state(&store)).await
     };
-    let local = match local {
+    let (arrived, local) = match local {
         Ok(Ok(local)) => local,
         Ok(Err(e)) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
         Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
@@ -138,6 +138,13 @@ pub(super) async fn drive(
     };
     let result = driver.run(stream).await;
     let summary = driver.session.summary();
+    if result.is_ok() && !summary.more && summary.refused_by_peer == 0 && summary.unsendable == 0 {
+        let store = driver.store.clone();
+        let noted = blocking(move || store.note_held(&device, arrived, now_millis())).await;
+        if !matches!(noted, Ok(Ok(()))) {
+            tracing::warn!("what {device} holds could not be noted");
+        }
+    }
     let received = summary.stored + summary.payloads + driver.late;
     let outcome = match result {
         Ok(()) => Outcome::Done { more: summary.more, moved: received + summary.confirmed > 0 },
@@ -333,10 +340,13 @@ async fn push(
     }
 }
 
-/// What this side holds, as the machine wants it.
-fn local_state(store: &Store) -> Result<LocalState, StoreError> {
+/// What this side holds, as the machine wants it, and the last arrival that is surely part of it.
+fn local_state(store: &Store) -> Result<(i64, LocalState), StoreError> {
+    let arrived = store.newest_arrival()?;
     let held = store.set_summary()?;
-    Ok(LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads))
+    let state =
+        LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads);
+    Ok((arrived, state))
 }
 
 fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {

@@ -322,5 +322,7 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
     }
     conn.execute("DELETE FROM thread_entries WHERE n = ?1", [n])?;
     conn.execute("DELETE FROM entries WHERE n = ?1", [n])?;
+    // The number may be given again, to an entry that nobody else holds.
+    conn.execute("UPDATE held SET upto = ?1 - 1 WHERE upto >= ?1", [n])?;
     Ok(())
 }

@@ -27,6 +27,8 @@ const FRAMED_BYTES: u64 = 80;
 pub struct Uncovered {
     /// Which.
     pub id: EntryId,
+    /// Its number of arrival here.
+    pub arrival: i64,
     /// Its header's time stamp.
     pub time: u64,
     /// Bytes that it takes in frames, at most.
@@ -107,7 +109,7 @@ impl Store {
             )?;
             let mut at = conn.prepare_cached("SELECT id FROM entries WHERE l = ?1 AND seq = ?2")?;
             let mut rest = conn.prepare_cached(
-                "SELECT e.id, e.time, e.class, length(e.header), coalesce(length(b.blob), 0)
+                "SELECT e.id, e.time, e.class, length(e.header), coalesce(length(b.blob), 0), e.n
                  FROM entries e LEFT JOIN payloads b ON b.n = e.n WHERE e.l = ?1 AND e.seq >= ?2",
             )?;
             let mut found = logs.query([])?;
@@ -137,6 +139,7 @@ impl Store {
                     let blob = row.get::<_, i64>(4)?.unsigned_abs();
                     out.push(Uncovered {
                         id: entry_id(row.get_ref(0)?.as_blob()?),
+                        arrival: row.get(5)?,
                         time: unordered(row.get(1)?),
                         bytes: stored + blob + FRAMED_BYTES,
                         roster: row.get::<_, i64>(2)? == 0,
@@ -147,7 +150,8 @@ impl Store {
         })
     }
 
-    /// Remembers what a device said it held, if nothing newer is known.
+    /// Remembers what a device said it held, if nothing newer is known, and up to which arrival here
+    /// that is all ([`Store::held_upto`]).
     ///
     /// # Errors
     ///
@@ -158,6 +162,9 @@ impl Store {
         made_ms: u64,
         front: &Front,
     ) -> Result<(), StoreError> {
+        let newest = self.newest_arrival()?;
+        let first = self.uncovered(front)?.iter().map(|u| u.arrival).min();
+        self.note_held(device, first.map_or(newest, |n| newest.min(n - 1)), made_ms)?;
         let mut body = Vec::new();
         for frame in front.encode() {
             let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);

@@ -16,7 +16,7 @@
 //! | `sync_reads` | what synchronisation needs |
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
 //! | `sealing`, `purge` | the file sealed with a key; what was withdrawn leaves it |
-//! | `fronts` | how far this node, and others as they said, hold each log |
+//! | `fronts`, `held` | how far this node, and others as they said, hold each log, and what came here |
 //! | `own_state` | read marks and drafts among one's own devices |
 //! | `local` | address book, settings, notices |
 //!
@@ -53,6 +53,7 @@ mod cuts;
 mod fold;
 mod forks;
 mod fronts;
+mod held;
 mod ingest;
 mod keys;
 mod local;
@@ -88,6 +89,7 @@ pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
 pub use forks::Fork;
 pub use fronts::Uncovered;
+pub use held::OnlyHere;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;
 pub use local::{Notice, PeerAddress};

@@ -10,6 +10,7 @@
 //! | `epoch_keys` | keys of the epochs this device can open | truth |
 //! | `side_keys` | keys of the side talks this device takes part in | truth |
 //! | `side_seals` | entries that may hold such a key | view |
+//! | `fronts`, `held` | what other devices said they hold of each log; up to which `n` they hold all | local truth |
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
 //! | `reads_ahead`, `drafts`, `draft_files` | what one's own devices told each other | local truth |
@@ -56,6 +57,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::side::MIGRATION,
     super::own_state::MIGRATION,
     super::fronts::MIGRATION,
+    super::held::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

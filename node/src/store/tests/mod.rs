@@ -18,6 +18,7 @@ mod attention;
 mod cuts;
 mod damage;
 mod exchange;
+mod held;
 mod local;
 mod newcomers;
 mod own;
