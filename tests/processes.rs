@@ -162,6 +162,11 @@ fn a_second_node_on_one_home_says_who_holds_it_and_a_stop_is_quick() {
     let pid = ana.json(&["status"])["node"]["pid"].to_string();
     let address = ana.address();
     assert!(why.contains(&format!("process {pid}")), "{why}");
+    // Its own ports answer, and so it is found to be reachable.
+    let doctor = ana.try_run(&["doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(10), "mDNS is off: {said}");
+    assert!(said.contains("2 of 2 addresses answer") && said.contains("switched off"), "{said}");
     let start = Instant::now();
     ana.stop();
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());

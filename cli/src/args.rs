@@ -224,6 +224,18 @@ pub enum Command {
     // Node and network.
     /// How things stand: community, store, node, network
     Status,
+    /// Check what works here and what does not, and say what to type next
+    #[command(after_help = "\
+Looks at the home and its disk, the store, what waits and for what, the clock, your posts that nobody else \
+has, the node's ports, discovery on the local network, and the nodes of others. Changes nothing.
+
+It ends with 0 when all is well, with 10 when something should be mended and with 11 when something does \
+not work.
+
+Examples:
+  lanai doctor
+  lanai doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")]
+    Doctor,
     /// The nodes of other members: which are known, which connected
     Peers(PeersArgs),
     /// Exchange what is new with other members now

@@ -15,6 +15,7 @@ mod completion;
 mod config;
 mod device;
 mod digest;
+mod doctor;
 mod edit;
 mod export;
 mod govern;
@@ -205,6 +206,7 @@ fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Device(command) => device::run(context, command),
         Command::Identity(command) => identity::run(context, command),
         Command::Status => status::run(context),
+        Command::Doctor => doctor::run(context),
         Command::Peers(args) => peers::run(context, args),
         Command::Sync(args) => sync::run(context, args),
         Command::Bundle(command) => bundle::run(context, command),

@@ -390,7 +390,7 @@ fn text(
         let line = format!("{posts} of yours that nobody else has yet, the oldest from {oldest}");
         fact(context, "only here", Text::styled(Style::Warn, line))?;
     }
-    lagging(context, stats)?;
+    tell_lagging(context, stats)?;
     let entries = count(shape.entries, "entry", "entries");
     let store = Text::from(format!("{entries} in {}", size(shape.store.bytes)))
         .with(Style::Dim, format!("  {}", shape.store.path));
@@ -416,9 +416,9 @@ pub(super) fn say_before(context: &mut Context, app: &App) -> Result<(), CliErro
     Ok(())
 }
 
-/// What is here and not shown yet, and what would bring it.
-fn lagging(context: &mut Context, stats: &Stats) -> Result<(), CliError> {
-    let lines = [
+/// What is here and not shown yet, and what would bring it: how many entries for each reason.
+pub(super) fn lagging(stats: &Stats) -> [(u64, &'static str); 5] {
+    [
         (stats.unfolded, "not yet indexed; the node goes on with it, or the next command"),
         (stats.missing_payloads, "without text yet; the next sync brings it"),
         (stats.holes, "missing in between; the next sync brings them"),
@@ -427,8 +427,11 @@ fn lagging(context: &mut Context, stats: &Stats) -> Result<(), CliError> {
             stats.waiting_for_device + stats.waiting_for_past,
             "waiting to hear who wrote them; the next sync brings it",
         ),
-    ];
-    for (n, what) in lines.into_iter().filter(|(n, _)| *n > 0) {
+    ]
+}
+
+fn tell_lagging(context: &mut Context, stats: &Stats) -> Result<(), CliError> {
+    for (n, what) in lagging(stats).into_iter().filter(|(n, _)| *n > 0) {
         let entries = count(n, "entry", "entries");
         fact(context, "", Text::styled(Style::Warn, format!("{entries} {what}")))?;
     }

@@ -37,6 +37,7 @@ mod address;
 mod behaviour;
 mod book;
 mod gate;
+pub mod probe;
 mod status;
 mod streams;
 mod task;

@@ -78,6 +78,18 @@ pub struct Rebuilt {
 }
 
 impl Store {
+    /// Whether SQLite finds its file in order, without looking at what is in it; else what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read at all.
+    pub fn quick_check(&self) -> Result<Option<String>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))?;
+            Ok((verdict != "ok").then_some(verdict))
+        })
+    }
+
     /// Looks at every byte: SQLite's own check, every header's id, signature or chain, every
     /// payload's hash, and every view against a fresh fold. Changes nothing. `progress` is told how
     /// many entries were looked at.

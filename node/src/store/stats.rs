@@ -1,6 +1,6 @@
 //! What a store tells of itself: counts, the clock, what arrived, and where imported messages are.
 
-use lanai_crdt::clock::Hlc;
+use lanai_crdt::clock::{Hlc, MAX_ADOPTED_SKEW_MS};
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Body, History};
 use lanai_crdt::thread::origin_key;
@@ -155,6 +155,28 @@ impl Store {
     /// When the store cannot be read.
     pub fn clock(&self) -> Result<Hlc, StoreError> {
         self.inner.connections.read(|conn| Ok(Hlc(rows::get_u64(conn, rows::meta::CLOCK)?)))
+    }
+
+    /// Entries of other devices that are dated so far ahead of this clock that no clock is set by
+    /// them: how many, of how many devices, and by how many milliseconds the farthest.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn dated_ahead(&self, now_ms: u64) -> Result<(u64, u64, u64), StoreError> {
+        let own = self.own_device();
+        let limit = Hlc::from_millis(now_ms.saturating_add(MAX_ADOPTED_SKEW_MS));
+        self.inner.connections.read(|conn| {
+            let mut ahead = conn.prepare_cached(
+                "SELECT count(*), count(DISTINCT g.device), max(e.time) FROM entries e
+                 JOIN logs g ON g.l = e.l WHERE e.time > ?1 AND g.device <> ?2",
+            )?;
+            Ok(ahead.query_row((rows::ordered(limit.0), own.as_bytes()), |row| {
+                let newest = row.get::<_, Option<i64>>(2)?.map(rows::unordered);
+                let by = newest.map_or(0, |n| Hlc(n).millis().saturating_sub(now_ms));
+                Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs(), by))
+            })?)
+        })
     }
 
     /// A number that changes whenever anything in the store does, by this process or another: to
