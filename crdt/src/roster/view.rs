@@ -434,17 +434,20 @@ impl Roster {
                     known.enrolments.iter().any(|e| e.member == member && now.has(e.node))
                 })
             };
-            for device in ledger.member(member).devices.iter().filter(is_theirs) {
+            let concerned: Vec<DeviceId> = match taken {
+                // Whosever it is, and also when what enrolled it was struck after this was kept.
+                Taken::Device(_, revoked) => vec![revoked],
+                _ => ledger.member(member).devices.iter().filter(is_theirs).copied().collect(),
+            };
+            for device in concerned {
                 let left = match taken {
-                    Taken::Member(_) => None,
+                    Taken::Member(_) | Taken::Device(..) => None,
                     Taken::Role(_, to) => Some(to),
-                    Taken::Device(_, revoked) if revoked == *device => None,
-                    Taken::Device(..) => continue,
-                    Taken::Vouch(_, brought) if brought == *device => Some(Role::Member),
+                    Taken::Vouch(_, brought) if brought == device => Some(Role::Member),
                     Taken::Vouch(..) => None,
                 };
                 let by = self.graph.id(*node);
-                cuts.entry(*device).or_default().push(Cut { by, left, heads: heads.clone() });
+                cuts.entry(device).or_default().push(Cut { by, left, heads: heads.clone() });
             }
         }
         cuts

@@ -52,6 +52,21 @@ fn what_a_stolen_device_wrote_meanwhile_is_struck() {
 }
 
 #[test]
+fn a_revoked_device_is_cut_also_when_what_enrolled_it_is_struck() {
+    let (mut w, head, id) = with_paper();
+    let added = w.add_device(&person(51), &[head], &person(60), id, false);
+    let gone = w.remove(&person(60), &[added], of_device(&person(60)));
+    // Further from the genesis, so weaker: the one before is kept when this strikes the enrolment.
+    let later = (3..6).fold(head, |at, seed| w.ticket(&person(50), &[at], seed, 1));
+    let revoked = w.remove(&person(50), &[later], of_device(&person(51)));
+    let r = w.fold();
+    assert_eq!(reason(&r, added), Reason::Struck { by: revoked });
+    assert_eq!(r.standing(&person(60).device), None);
+    let cut_by = |n| r.cuts(&person(n).device).iter().map(|c| c.by).collect::<Vec<_>>();
+    assert_eq!((cut_by(60), cut_by(51)), (vec![gone], vec![revoked]));
+}
+
+#[test]
 fn devices_are_added_by_their_member_and_belong_to_one() {
     let (mut w, head, id) = with_paper();
     let by_other = w.add_device(&person(0), &[head], &person(60), id, false);
