@@ -1,10 +1,11 @@
 //! `lanai bundle`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::value::parse_size;
+use super::value::{parse_size, parse_span};
 
 /// `lanai bundle`
 #[derive(Debug, Subcommand)]
@@ -49,6 +50,8 @@ Examples:
   lanai bundle make card.lanai                     for every member
   lanai bundle make card.lanai --for ana           what Ana's devices did not say that they hold
   lanai bundle make card.lanai --budget 20kB       the oldest of it, as much as fits
+  lanai bundle make card.lanai --max-size 700kB    card-1.lanai, card-2.lanai, ... of that size
+  lanai bundle make card.lanai --since 2d          nothing older
   lanai bundle make want.lanai --want              no posts: others see what to bring
 
 With a budget, the next bundle goes on where this one ended once its reader has sent one back.")]
@@ -62,11 +65,17 @@ pub struct BundleMakeArgs {
     /// At most so many bytes: 1200, 20kB, 5MB
     #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
     pub budget: Option<u64>,
+    /// In parts of at most so many bytes, each a bundle that can be taken by itself
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "budget")]
+    pub max_size: Option<u64>,
+    /// Only what was written in so long: 90m, 12h, 3d, 2w
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
+    pub since: Option<Duration>,
     /// Also what they said that they hold
     #[arg(long)]
     pub everything: bool,
     /// No posts, only what is held here, so that others can make the bundle that is lacking
-    #[arg(long, conflicts_with_all = ["everything", "budget"])]
+    #[arg(long, conflicts_with_all = ["everything", "budget", "max_size", "since"])]
     pub want: bool,
     /// Overwrite the file
     #[arg(long)]

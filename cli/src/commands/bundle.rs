@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use lanai_crdt::id::{DeviceId, MemberId};
@@ -19,10 +19,11 @@ use crate::{own, time};
 
 #[derive(Serialize)]
 struct MadeShape {
-    path: String,
+    files: Vec<String>,
     devices: usize,
     entries: u64,
     left_out: u64,
+    older: u64,
     over_budget: u64,
     bytes: u64,
 }
@@ -93,10 +94,8 @@ fn make(context: &mut Context, args: &BundleMakeArgs) -> Result<Exit, CliError> 
         return Err(CliError::usage(format!("{} is a directory", path.display()))
             .hint("name a file: `lanai bundle make FILE`"));
     }
-    if path.exists() && !args.force {
-        let message = format!("{} exists already", path.display());
-        return Err(CliError::failed("exists", message).hint("--force overwrites it"));
-    }
+    let first = if args.max_size.is_some() { part_name(path, 1) } else { path.clone() };
+    free(&first, args.force)?;
     app.me()?;
     own::tell(context, &app, true)?;
     let people = app.people()?;
@@ -105,25 +104,72 @@ fn make(context: &mut Context, args: &BundleMakeArgs) -> Result<Exit, CliError> 
     for name in args.members.iter().flat_map(|n| n.split(',')).filter(|n| !n.trim().is_empty()) {
         members.insert(govern::present(&roster, &people.find(name)?)?.id);
     }
-    let spec =
-        Spec { members, everything: args.everything, only_front: args.want, budget: args.budget };
+    let now_ms = (context.clock)();
+    let since_ms = args
+        .since
+        .map(|since| now_ms.saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+    let spec = Spec {
+        members,
+        everything: args.everything,
+        only_front: args.want,
+        budget: args.budget.or(args.max_size),
+        since_ms,
+    };
     let io = |e| CliError::io(format!("write {}", path.display()), &e);
-    // Whoever pulls the card half-way finds no file that looks whole.
-    let part = Part::create(path).map_err(io)?;
+    let (store, author) = (app.store(), app.author()?);
     let mut progress = context.ui.progress("writing", None, "posts and acts");
-    let made = bundle::make(
-        app.store(),
-        &app.author()?,
-        &spec,
-        (context.clock)(),
-        &mut OsRandom,
-        BufWriter::new(&part.file),
-        |done| progress.set(done),
-    );
+    let tell = |done| progress.set(done);
+    let mut files = Vec::new();
+    let made = if args.max_size.is_some() {
+        let mut refused = None;
+        let write = |bytes: Vec<u8>| {
+            let name = part_name(path, files.len() + 1);
+            if let Err(error) = free(&name, args.force) {
+                refused = Some(error);
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let part = Part::create(&name)?;
+            (&part.file).write_all(&bytes)?;
+            part.finish(&name)?;
+            files.push(name);
+            Ok(())
+        };
+        let made = bundle::make_parts(store, &author, &spec, now_ms, &mut OsRandom, write, tell);
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        made?
+    } else {
+        // Whoever pulls the card half-way finds no file that looks whole.
+        let part = Part::create(path).map_err(io)?;
+        let out = BufWriter::new(&part.file);
+        let made = bundle::make(store, &author, &spec, now_ms, &mut OsRandom, out, tell)?;
+        part.finish(path).map_err(io)?;
+        files.push(path.clone());
+        made
+    };
     drop(progress);
-    let made = made?;
-    part.finish(path).map_err(io)?;
-    told_made(context, &people, &spec, path, &made)
+    told_made(context, &people, &spec, &files, &made)
+}
+
+/// Whether a file may be written.
+fn free(path: &Path, force: bool) -> Result<(), CliError> {
+    if path.exists() && !force {
+        let message = format!("{} exists already", path.display());
+        return Err(CliError::failed("exists", message).hint("--force overwrites it"));
+    }
+    Ok(())
+}
+
+/// `card-1.lanai` of `card.lanai`.
+fn part_name(path: &Path, number: usize) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
 }
 
 /// A file that is not there yet under its name; goes away with this unless it is finished.
@@ -157,22 +203,27 @@ fn told_made(
     context: &mut Context,
     people: &People,
     spec: &Spec,
-    path: &Path,
+    files: &[PathBuf],
     made: &Made,
 ) -> Result<Exit, CliError> {
-    let Made { devices, entries, left_out, over_budget, bytes } = *made;
+    let Made { devices, entries, left_out, older, over_budget, bytes } = *made;
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     if context.ui.is_json() {
-        let path = path.display().to_string();
-        let shape = MadeShape { path, devices, entries, left_out, over_budget, bytes };
+        let shape =
+            MadeShape { files: names, devices, entries, left_out, older, over_budget, bytes };
         context.ui.json("bundle-made", &shape)?;
         return Ok(Exit::Done);
     }
     let size = status::size(bytes);
+    let place = match names.as_slice() {
+        [first, .., last] => format!("{} files, {first} to {last}", names.len()),
+        names => names.concat(),
+    };
     let mut line = match spec.only_front {
-        true => Text::from(format!("{size}, saying what is held here, in {}", path.display())),
+        true => Text::from(format!("{size}, saying what is held here, in {place}")),
         false => {
             let entries = status::count(entries, "post or act", "posts and acts");
-            Text::from(format!("{entries}, {size}, in {}", path.display()))
+            Text::from(format!("{entries}, {size}, in {place}"))
         }
     };
     let devices = status::count(devices as u64, "device", "devices");
@@ -187,15 +238,22 @@ fn told_made(
     if left_out > 0 {
         context.ui.say(format!("left out: {left_out} that they said they hold"));
     }
+    if older > 0 {
+        context.ui.say(format!("left out: {older} that are older; they may lack them"));
+    }
     if over_budget > 0 {
         context.ui.say(format!("over the budget and not in it: {over_budget}, the newest"));
     }
     if over_budget > 0 && entries == 0 {
         context.ui.hint("not even the oldest of them fits; --budget has to be larger");
+    } else if entries == 0 && older > 0 {
+        context.ui.hint("nothing is so new; without --since all of it is in");
     } else if entries == 0 && !spec.only_front {
         context.ui.hint("they said they hold all of it; --everything puts it in all the same");
     } else {
-        context.ui.hint(format!("there: `lanai bundle take {}`", file_name(path)));
+        let names: Vec<String> = files.iter().map(|path| file_name(path)).collect();
+        let names = if names.len() > 3 { "FILES".to_owned() } else { names.join(" ") };
+        context.ui.hint(format!("there: `lanai bundle take {names}`"));
     }
     Ok(Exit::Done)
 }

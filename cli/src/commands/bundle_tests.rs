@@ -69,6 +69,34 @@ fn a_card_goes_there_and_back() {
 }
 
 #[test]
+fn a_large_one_comes_in_parts() {
+    let (ann, bob, card) = homes();
+    for n in 0..40 {
+        ann.note(&format!("Convoy {n}"), &format!("{n} {}", blake3::hash(&[n; 9])));
+    }
+    let file = card.path().join("card.lanai").display().to_string();
+    let line = ["bundle", "make", &file, "--max-size", "4kB"];
+    let made = ann.run(&line);
+    assert!(made.err.contains("card-1.lanai to "), "{}", made.err);
+    made.ok();
+    let mut parts: Vec<String> = std::fs::read_dir(card.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .collect();
+    parts.sort();
+    assert!(parts.len() > 2 && parts[0].ends_with("card-1.lanai"), "{parts:?}");
+    assert!(parts.iter().all(|p| std::fs::metadata(p).unwrap().len() <= 4000));
+    assert!(ann.run(&line).failed().to_text().contains("--force"));
+    let takes: Vec<&str> =
+        ["bundle", "take"].into_iter().chain(parts.iter().map(|p| &**p)).collect();
+    bob.run(&takes).ok();
+    assert_eq!(bob.json(&["status"])["threads"], 40);
+
+    let old = ann.run(&["bundle", "make", &file, "--since", "1m", "--everything"]);
+    assert!(old.err.contains("older"), "{}", old.err);
+}
+
+#[test]
 fn mistakes_are_explained_and_spoil_nothing() {
     let (ann, bob, card) = homes();
     let path = card.path().join("card.lanai");

@@ -1,15 +1,16 @@
 //! Making a bundle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{Write, sink};
 
+use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use lanai_crdt::seal::{CryptoRng, SealingPublic};
 
 use super::file::SealedWriter;
 use super::take::MANIFEST_BYTES;
 use super::{BundleError, SIGN_CONTEXT};
-use crate::store::{Author, Store, StoreError, Uncovered};
+use crate::store::{Author, SetItem, Store, StoreError, Uncovered};
 use crate::sync::{Front, ItemSet, OneWayWriter, StoredEntry, SyncItem, front_frames};
 
 /// Bytes of entries after which a group ends. A group is a chunk, so what a cut or a damaged byte takes
@@ -30,6 +31,8 @@ pub struct Spec {
     pub only_front: bool,
     /// Bytes that the file may have.
     pub budget: Option<u64>,
+    /// No entries written before, in Unix milliseconds, but those of the roster.
+    pub since_ms: Option<u64>,
 }
 
 /// What was made.
@@ -41,6 +44,8 @@ pub struct Made {
     pub entries: u64,
     /// Entries that those devices said they hold, and that were left out.
     pub left_out: u64,
+    /// Entries that they may lack, written before the time that was given.
+    pub older: u64,
     /// Entries that did not fit the budget.
     pub over_budget: u64,
     /// Bytes of the file.
@@ -61,33 +66,98 @@ pub fn make(
     out: impl Write,
     progress: impl FnMut(u64),
 ) -> Result<Made, BundleError> {
-    let devices = devices(store, author, &spec.members)?;
-    let held = store.stats()?.entries;
-    let chosen = match spec.only_front {
-        true => Vec::new(),
-        false => lacking(store, &devices, spec)?,
+    let draft = Draft::new(store, author, spec, now_ms)?;
+    let fits = match spec.budget {
+        Some(budget) => draft.fit(&draft.chosen, budget, rng)?,
+        None => draft.chosen.len(),
     };
-    let left_out = if spec.only_front { 0 } else { held.saturating_sub(chosen.len() as u64) };
-    let front = front_frames(&store.front()?);
-    let draft = Draft { store, author, devices: &devices, front: &front, now_ms };
-    let (chosen, over_budget) = match spec.budget {
-        Some(budget) => draft.fit(chosen, budget, rng)?,
-        None => (chosen, 0),
-    };
-    let (entries, bytes) = draft.write(&chosen, over_budget > 0, rng, out, progress)?;
-    Ok(Made { devices: devices.len(), entries, left_out, over_budget, bytes })
+    let (chosen, over) = draft.chosen.split_at(fits);
+    let (entries, bytes) = draft.write(chosen, !over.is_empty(), rng, out, progress)?;
+    Ok(Made { entries, bytes, over_budget: over.len() as u64, ..draft.made })
 }
 
-/// All of a bundle but what goes into it.
+/// Writes as many bundles as it takes, each within the budget. Each is a whole one: it can be taken
+/// without the others, and in any order. `part` takes the file of each, in the order that they are best
+/// taken in; `progress` is told how many entries are written.
+///
+/// # Errors
+///
+/// [`BundleError`]; the files that `part` was given are good.
+pub fn make_parts(
+    store: &Store,
+    author: &Author,
+    spec: &Spec,
+    now_ms: u64,
+    rng: &mut impl CryptoRng,
+    mut part: impl FnMut(Vec<u8>) -> std::io::Result<()>,
+    mut progress: impl FnMut(u64),
+) -> Result<Made, BundleError> {
+    let draft = Draft::new(store, author, spec, now_ms)?;
+    let budget = spec.budget.unwrap_or(u64::MAX);
+    let mut made = Made { entries: 0, bytes: 0, over_budget: 0, ..draft.made };
+    let mut rest = &draft.chosen[..];
+    loop {
+        let fits = draft.fit(rest, budget, rng)?;
+        let (chosen, after) = rest.split_at(fits);
+        if let (true, Some(first)) = (fits == 0, rest.first()) {
+            let least = draft.write(&[*first], true, rng, sink(), |_| ())?.1;
+            return Err(BundleError::BudgetTooSmall { budget, least });
+        }
+        let mut file = Vec::new();
+        let before = made.entries;
+        let tell = |entries| progress(before + entries);
+        let (entries, bytes) = draft.write(chosen, !after.is_empty(), rng, &mut file, tell)?;
+        part(file)?;
+        made.entries += entries;
+        made.bytes += bytes;
+        rest = after;
+        if rest.is_empty() {
+            return Ok(made);
+        }
+    }
+}
+
+/// A bundle that is not written yet.
 struct Draft<'a> {
     store: &'a Store,
     author: &'a Author,
-    devices: &'a [(DeviceId, SealingPublic)],
-    front: &'a [u8],
+    devices: Vec<(DeviceId, SealingPublic)>,
+    front: Vec<u8>,
     now_ms: u64,
+    /// What they may lack: of the roster, then the oldest.
+    chosen: Vec<Uncovered>,
+    /// These as a session lists them: who wrote them says whose turn it is.
+    items: HashMap<EntryId, SyncItem>,
+    made: Made,
 }
 
 impl Draft<'_> {
+    fn new<'a>(
+        store: &'a Store,
+        author: &'a Author,
+        spec: &Spec,
+        now_ms: u64,
+    ) -> Result<Draft<'a>, BundleError> {
+        let devices = devices(store, author, &spec.members)?;
+        let held = store.stats()?.entries;
+        let (mut chosen, mut left_out) = (Vec::new(), 0);
+        if !spec.only_front {
+            chosen = lacking(store, &devices, spec)?;
+            left_out = held.saturating_sub(chosen.len() as u64);
+        }
+        let lacked = chosen.len();
+        let since = spec.since_ms.map_or(0, |ms| Hlc::from_millis(ms).0);
+        chosen.retain(|c| c.roster || c.time >= since);
+        chosen.sort_unstable_by_key(|c| (!c.roster, c.time, c.id));
+        let older = (lacked - chosen.len()) as u64;
+        let devices_count = devices.len();
+        let made =
+            Made { devices: devices_count, entries: 0, left_out, older, over_budget: 0, bytes: 0 };
+        let front = front_frames(&store.front()?);
+        let items = items(store, &chosen)?;
+        Ok(Draft { store, author, devices, front, now_ms, chosen, items, made })
+    }
+
     /// Writes the file; gives how many entries and bytes it has.
     fn write(
         &self,
@@ -98,18 +168,19 @@ impl Draft<'_> {
         mut progress: impl FnMut(u64),
     ) -> Result<(u64, u64), BundleError> {
         let Draft { store, author, .. } = *self;
-        let items = ItemSet::new(items(store, chosen)?);
-        let mut file = SealedWriter::begin(out, self.devices, rng)?;
+        let items = chosen.iter().filter_map(|c| self.items.get(&c.id).copied());
+        let items = ItemSet::new(items.collect());
+        let mut file = SealedWriter::begin(out, &self.devices, rng)?;
         let mut manifest = Vec::with_capacity(MANIFEST_BYTES);
         manifest.extend_from_slice(store.community().as_bytes());
         manifest.extend_from_slice(author.device.device().as_bytes());
         manifest.extend_from_slice(&self.now_ms.to_be_bytes());
         manifest.extend_from_slice(&(items.len() as u64).to_be_bytes());
-        manifest.extend_from_slice(blake3::hash(self.front).as_bytes());
+        manifest.extend_from_slice(blake3::hash(&self.front).as_bytes());
         let signed = [&file.key_id()[..], &manifest].concat();
         manifest.extend_from_slice(&author.device.sign_bytes(SIGN_CONTEXT, &signed).0);
         file.put(&manifest)?;
-        file.put(self.front)?;
+        file.put(&self.front)?;
 
         let ids = chosen.iter().map(|c| c.id).collect();
         let mut writer = OneWayWriter::new(store.community(), &items, ids);
@@ -135,21 +206,20 @@ impl Draft<'_> {
         Ok((entries, bytes))
     }
 
-    /// Keeps roster entries and then the oldest, about as many as fit; and how many do not.
+    /// About as many from the front as fit.
     ///
     /// What an entry takes depends on those beside it, so it is tried, each time with as much as the
     /// last try says would fit.
     fn fit(
         &self,
-        mut chosen: Vec<Uncovered>,
+        chosen: &[Uncovered],
         budget: u64,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Vec<Uncovered>, u64), BundleError> {
+    ) -> Result<usize, BundleError> {
         let least = self.write(&[], true, rng, sink(), |_| ())?.1;
         if budget < least {
             return Err(BundleError::BudgetTooSmall { budget, least });
         }
-        chosen.sort_unstable_by_key(|c| (!c.roster, c.time, c.id));
         // An entry in frames is hardly larger than by itself.
         let (mut best, mut share) = (0, 1.0);
         for _ in 0..FIT_TRIES {
@@ -171,9 +241,7 @@ impl Draft<'_> {
             // A little less than would fit just so.
             share *= (budget - least) as f64 / (bytes - least) as f64 * 0.98;
         }
-        let over = chosen.len() - best;
-        chosen.truncate(best);
-        Ok((chosen, over as u64))
+        Ok(best)
     }
 }
 
@@ -219,9 +287,12 @@ fn lacking(
     Ok(found.into_values().collect())
 }
 
-/// The chosen entries as a session lists them: who wrote them says whose turn it is.
-fn items(store: &Store, chosen: &[Uncovered]) -> Result<Vec<SyncItem>, StoreError> {
-    let wanted: BTreeSet<EntryId> = chosen.iter().map(|c| c.id).collect();
+fn items(store: &Store, chosen: &[Uncovered]) -> Result<HashMap<EntryId, SyncItem>, StoreError> {
+    if chosen.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let wanted: HashSet<EntryId> = chosen.iter().map(|c| c.id).collect();
     let items = store.items()?.items.into_iter().filter(|i| wanted.contains(&i.id));
-    Ok(items.map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster }).collect())
+    let item = |i: SetItem| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster };
+    Ok(items.map(|i| (i.id, item(i))).collect())
 }

@@ -41,7 +41,7 @@ mod make;
 mod take;
 
 pub use file::{CHUNK_BYTES, Damage};
-pub use make::{Made, Spec, make};
+pub use make::{Made, Spec, make, make_parts};
 pub use take::{Manifest, Shown, Taken, show, take};
 
 use lanai_crdt::seal::SealError;
@@ -69,10 +69,8 @@ pub enum BundleError {
     /// More devices than a file can name.
     #[error("it would be for {0} devices, the most is {max}", max = u16::MAX)]
     TooManyDevices(usize),
-    /// The budget does not even hold what a file begins with.
-    #[error(
-        "the budget is {budget} bytes, and a bundle for these devices has {least} before its first post"
-    )]
+    /// The budget does not even hold what a file begins with, or the next entry.
+    #[error("{budget} bytes are too few: a bundle for these devices takes {least} at least")]
     BudgetTooSmall {
         /// What was given, in bytes.
         budget: u64,

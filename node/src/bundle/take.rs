@@ -13,8 +13,10 @@ use crate::sync::{OneWayReader, front_frames};
 
 /// Bytes of a manifest.
 pub(super) const MANIFEST_BYTES: usize = 32 + 32 + 8 + 8 + 32 + 64;
-/// Entries that are committed at once.
+/// Entries that are committed at once, unless they are large.
 const BATCH_ENTRIES: usize = 2000;
+/// Bytes of payloads that are committed at once, but for what one chunk adds.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// What a bundle says of itself, signed by the device that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +156,11 @@ fn manifest(
     }))
 }
 
+fn is_full(batch: &[Incoming]) -> bool {
+    let bytes = || batch.iter().filter_map(|i| i.payload.as_ref()).map(Vec::len).sum::<usize>();
+    batch.len() >= BATCH_ENTRIES || bytes() >= BATCH_BYTES
+}
+
 /// Takes in what a bundle holds, as far as it can be read. `progress` is told how many entries that is.
 ///
 /// # Errors
@@ -181,7 +188,7 @@ pub fn take(
     let mut batch = Vec::new();
     loop {
         let goes_on = open.next(&mut batch)?;
-        if batch.len() >= BATCH_ENTRIES || (!goes_on && !batch.is_empty()) {
+        if is_full(&batch) || (!goes_on && !batch.is_empty()) {
             let report = store.ingest(std::mem::take(&mut batch), &Source::File, now_ms)?;
             taken.new += report.new.len() as u64;
             taken.payloads += report.payloads.len() as u64;
@@ -223,7 +230,7 @@ pub fn show(store: &Store, author: &Author, input: impl Read) -> Result<Shown, B
     let mut goes_on = true;
     while goes_on {
         goes_on = open.next(&mut batch)?;
-        if batch.len() >= BATCH_ENTRIES || !goes_on {
+        if is_full(&batch) || !goes_on {
             let ids: Vec<_> = batch.drain(..).map(|i| i.signed.id()).collect();
             read += ids.len() as u64;
             unknown += store.unknown(&ids)?.len() as u64;

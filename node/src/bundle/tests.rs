@@ -231,6 +231,50 @@ fn a_budget_is_kept_and_the_rest_follows() {
 }
 
 #[test]
+fn parts_are_bundles_by_themselves_in_any_order() {
+    let (mut ana, ben) = porch(200);
+    let whole = write(&mut ana, &for_(&ben)).1;
+    let spec = Spec { budget: Some(9000), ..for_(&ben) };
+    let mut files: Vec<Vec<u8>> = Vec::new();
+    let (author, mut rng) = (ana.author.clone(), Node::founder("rng").rng);
+    let mut told = 0;
+    let keep = |file| {
+        files.push(file);
+        Ok(())
+    };
+    let made = make_parts(&ana.store, &author, &spec, ana.now, &mut rng, keep, |n| told = n);
+    let made = made.unwrap();
+    assert_eq!((made.entries, told, made.over_budget), (whole.entries, whole.entries, 0));
+    assert_eq!(made.bytes, files.iter().map(|f| f.len() as u64).sum::<u64>());
+    assert!(files.len() > 3 && files.iter().all(|f| f.len() <= 9000));
+    let full = files.iter().filter(|f| f.len() > 7000).count();
+    assert!(full + 2 >= files.len(), "{full} of {} are full", files.len());
+    for (n, file) in files.iter().enumerate().rev() {
+        let taken = read(&ben, file);
+        assert!(taken.damage.is_none() && taken.refused.is_empty());
+        assert_eq!(taken.more, n + 1 < files.len());
+    }
+    assert_eq!(ben.hash(), ana.hash());
+    // A part that cannot hold the next post says how large it has to be.
+    let spec = Spec { budget: Some(600), everything: true, ..for_(&ben) };
+    let made =
+        make_parts(&ana.store, &author, &spec, ana.now, &mut rng, |_| Ok(()), |_| ()).unwrap_err();
+    assert!(matches!(made, BundleError::BudgetTooSmall { budget: 600, least: 601.. }), "{made}");
+}
+
+#[test]
+fn what_is_older_is_left_out_but_for_the_roster() {
+    let (mut ana, ben) = porch(20);
+    let since_ms = Some(ana.now - 4);
+    let (file, made) = write(&mut ana, &Spec { since_ms, ..for_(&ben) });
+    let all = write(&mut ana, &for_(&ben)).1;
+    assert_eq!(made.entries + made.older, all.entries);
+    let roster = ana.store.roster_entries().unwrap().len() as u64;
+    assert_eq!(made.entries, roster + 5);
+    assert_eq!(read(&ben, &file).read, made.entries);
+}
+
+#[test]
 fn what_is_forked_or_has_holes_is_not_said_to_be_held() {
     let (ana, ben) = porch(20);
     let all = ana.everything();
