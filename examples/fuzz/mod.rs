@@ -19,6 +19,7 @@
 )]
 
 mod decoders;
+mod discovery;
 mod files;
 mod frames;
 mod joining;
@@ -215,6 +216,7 @@ pub(crate) fn decoders(dir: &std::path::Path, only: &str) -> Vec<Decoder> {
     all.extend(frames::all());
     all.extend(syncing::all());
     all.extend(joining::all());
+    all.extend(discovery::all());
     all.extend(files::all(dir));
     all.retain(|d| d.name.contains(only));
     all
