@@ -44,7 +44,7 @@ impl Locked {
     }
 
     fn unlock(&self) {
-        self.knowing(&["unlock", "--no-mdns", "--listen", "127.0.0.1"]);
+        self.knowing(&["unlock", "--no-mdns", "--no-beacon", "--listen", "127.0.0.1"]);
     }
 }
 
@@ -176,6 +176,7 @@ fn a_stolen_disk_shows_nothing_of_a_locked_home() {
     let out = {
         let address = ana.home.address();
         ben.home.run(&["config", "set", "mdns", "false"]);
+        ben.home.run(&["config", "set", "beacon", "false"]);
         ben.home.run(&["config", "set", "listen", "127.0.0.1"]);
         ben.home
             .try_run(&["join", &ticket, "--name", "Ben Sato", "--dial", &address, "--wait", "40s"])

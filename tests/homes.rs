@@ -71,12 +71,21 @@ impl Home {
     }
 
     pub(crate) fn up(&self) {
-        self.run(&["up", "--no-mdns", "--listen", "127.0.0.1", "--name", &self.name]);
+        self.run(&[
+            "up",
+            "--no-mdns",
+            "--no-beacon",
+            "--listen",
+            "127.0.0.1",
+            "--name",
+            &self.name,
+        ]);
     }
 
     /// Whatever starts a node in this home, it stays to itself.
     pub(crate) fn stay_here(&self) {
         self.run(&["config", "set", "mdns", "false"]);
+        self.run(&["config", "set", "beacon", "false"]);
         self.run(&["config", "set", "listen", "127.0.0.1"]);
     }
 

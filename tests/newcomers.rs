@@ -39,8 +39,17 @@ fn names(home: &Home) -> Vec<String> {
 fn what_was_said_before_stays_with_those_who_were_there() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, phone] = ["ana", "ben", "phone"].map(|name| Home::new(dir.path(), name));
-    let up =
-        ["up", "--no-mdns", "--listen", "127.0.0.1", "--name", "ana", "--history", "admission"];
+    let up = [
+        "up",
+        "--no-mdns",
+        "--no-beacon",
+        "--listen",
+        "127.0.0.1",
+        "--name",
+        "ana",
+        "--history",
+        "admission",
+    ];
     ana.run(&[&up[..], &["--community", "The Porch"]].concat());
     ana.run(&["charter", "edit", "-m", "What is said here stays here."]);
     let old = ana.text(&["ask", "Who drinks?", "-m", "Between the two of us."], "id");

@@ -100,6 +100,7 @@ fn a_stranger_learns_nothing_and_bad_tickets_are_refused_with_a_reason() {
     ana.run(&[
         "up",
         "--no-mdns",
+        "--no-beacon",
         "--listen",
         "127.0.0.1",
         "--name",
@@ -156,7 +157,7 @@ fn a_second_node_on_one_home_says_who_holds_it_and_a_stop_is_quick() {
     let dir = tempfile::tempdir().unwrap();
     let ana = Home::new(dir.path(), "ana");
     ana.up();
-    let second = ana.try_run(&["node", "run", "--no-mdns", "--listen", "127.0.0.1"]);
+    let second = ana.try_run(&["node", "run", "--no-mdns", "--no-beacon", "--listen", "127.0.0.1"]);
     assert_eq!(second.status.code(), Some(1));
     let why = String::from_utf8_lossy(&second.stderr);
     let pid = ana.json(&["status"])["node"]["pid"].to_string();

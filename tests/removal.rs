@@ -148,6 +148,7 @@ fn a_second_device_comes_in_and_a_stolen_one_is_shut_out() {
     let phone = Home::new(dir.path(), "phone");
     let invitation = ben.text(&["device", "invite"], "invitation");
     phone.run(&["config", "set", "mdns", "false"]);
+    phone.run(&["config", "set", "beacon", "false"]);
     phone.run(&["config", "set", "listen", "127.0.0.1"]);
     let asked = phone.json(&["device", "join", &invitation]);
     let request = asked["request"].as_str().unwrap();
@@ -191,7 +192,8 @@ fn a_second_device_comes_in_and_a_stolen_one_is_shut_out() {
 fn a_stolen_founder_is_removed_with_the_key_on_paper() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, eve] = ["ana", "ben", "eve"].map(|n| Home::new(dir.path(), n));
-    let founded = ana.json(&["up", "--no-mdns", "--listen", "127.0.0.1", "--name", "ana"]);
+    let founded =
+        ana.json(&["up", "--no-mdns", "--no-beacon", "--listen", "127.0.0.1", "--name", "ana"]);
     let paper = dir.path().join("paper.txt");
     std::fs::write(&paper, founded["recovery_key"].as_str().unwrap()).unwrap();
     let paper = paper.to_str().unwrap();

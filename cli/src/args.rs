@@ -400,14 +400,16 @@ mod tests {
             panic!("not react")
         };
         assert_eq!((react.kind, react.undo), (Reaction::BeenThere, true));
-        let Command::Up(up) =
-            parsed("lanai up --foreground --listen 10.0.0.1 --listen ::1 --port 7 --no-mdns")
-                .command
+        let Command::Up(up) = parsed(
+            "lanai up --foreground --listen 10.0.0.1 --listen ::1 --port 7 --no-mdns --no-beacon",
+        )
+        .command
         else {
             panic!("not up")
         };
         assert_eq!(up.network.listen.len(), 2);
-        assert!(up.foreground && up.network.no_mdns && up.network.port == Some(7));
+        assert!(up.foreground && up.network.no_mdns && up.network.no_beacon);
+        assert_eq!(up.network.port, Some(7));
         let Command::Sync(sync) = parsed("lanai sync --wait 10 --peer /ip4/10.0.0.1/tcp/1").command
         else {
             panic!("not sync")

@@ -51,6 +51,13 @@ fn keys(home: &Home) -> Result<(Identity, Author)> {
     Ok((identity, author))
 }
 
+/// The keys of a home that was made before.
+pub(crate) fn keys_of(home: &Home) -> Result<(Identity, Author)> {
+    let identity = Identity::of_home(home)?;
+    let author = Author { device: identity.device.clone(), sealing: identity.sealing.clone() };
+    Ok((identity, author))
+}
+
 pub(crate) fn home(dir: &Path, name: &str) -> Result<Home> {
     Ok(Home::resolve(Some(&dir.join(name)), &Environment::of_process())?)
 }
@@ -190,6 +197,7 @@ pub(crate) fn be_a_node_if_asked() -> Result<()> {
         home: Home::resolve(Some(Path::new(root)), &Environment::of_process())?,
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?, "/ip4/127.0.0.1/udp/0/quic-v1".parse()?],
         mdns: false,
+        beacon: false,
         dial: dial.iter().map(|a| a.parse()).collect::<std::result::Result<_, _>>()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

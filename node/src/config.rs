@@ -29,8 +29,10 @@ pub struct Config {
     pub listen: Vec<String>,
     /// Port for TCP and UDP; 0 lets the system choose.
     pub port: u16,
-    /// Look for members on the local network.
+    /// Look for members on the local network with mDNS.
     pub mdns: bool,
+    /// Look for members on the local network with beacons of our own.
+    pub beacon: bool,
     /// Addresses of members' nodes to connect to.
     pub dial: Vec<String>,
     /// Days after which the asker of an ask with replies and no answer is asked how it went.
@@ -48,6 +50,7 @@ impl Default for Config {
             listen: Vec::new(),
             port: 0,
             mdns: true,
+            beacon: true,
             dial: Vec::new(),
             outcome_after_days: 14,
             outcome_after_answer_days: 3,
@@ -95,8 +98,15 @@ pub enum ConfigError {
 
 impl Config {
     /// Names of all settings.
-    pub const KEYS: [&'static str; 6] =
-        ["listen", "port", "mdns", "dial", "outcome_after_days", "outcome_after_answer_days"];
+    pub const KEYS: [&'static str; 7] = [
+        "listen",
+        "port",
+        "mdns",
+        "beacon",
+        "dial",
+        "outcome_after_days",
+        "outcome_after_answer_days",
+    ];
 
     /// Reads the file; what is missing is as built in.
     ///
@@ -151,6 +161,7 @@ impl Config {
             "listen" => Some(self.listen.join(" ")),
             "port" => Some(self.port.to_string()),
             "mdns" => Some(self.mdns.to_string()),
+            "beacon" => Some(self.beacon.to_string()),
             "dial" => Some(self.dial.join(" ")),
             "outcome_after_days" => Some(self.outcome_after_days.to_string()),
             "outcome_after_answer_days" => Some(self.outcome_after_answer_days.to_string()),
@@ -179,6 +190,11 @@ impl Config {
             }
             Ok(list)
         };
+        let switch = || match value {
+            "true" | "on" | "yes" => Ok(true),
+            "false" | "off" | "no" => Ok(false),
+            _ => Err(bad("true or false".to_owned())),
+        };
         let days = || value.parse::<u32>().map_err(|_| bad("a number of days".to_owned()));
         match key {
             "listen" => self.listen = addresses()?,
@@ -187,13 +203,8 @@ impl Config {
                 self.port =
                     value.parse().map_err(|_| bad("a port is 0 to 65535; 0 is any".to_owned()))?;
             }
-            "mdns" => {
-                self.mdns = match value {
-                    "true" | "on" | "yes" => true,
-                    "false" | "off" | "no" => false,
-                    _ => return Err(bad("true or false".to_owned())),
-                }
-            }
+            "mdns" => self.mdns = switch()?,
+            "beacon" => self.beacon = switch()?,
             "outcome_after_days" => self.outcome_after_days = days()?,
             "outcome_after_answer_days" => self.outcome_after_answer_days = days()?,
             _ => return Err(ConfigError::NoSuchKey(key.to_owned())),
@@ -305,7 +316,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         assert_eq!(Config::load(&path).unwrap(), Config::default());
-        std::fs::write(&path, r#"{"port": 4110, "beacon": true}"#).unwrap();
+        std::fs::write(&path, r#"{"port": 4110, "lantern": true}"#).unwrap();
         let mut config = Config::load(&path).unwrap();
         assert_eq!(config.port, 4110);
         config.set("mdns", "off").unwrap();
@@ -313,7 +324,7 @@ mod tests {
         config.save(&path).unwrap();
         let again = Config::load(&path).unwrap();
         assert_eq!(again, config);
-        assert_eq!(again.unknown["beacon"], true);
+        assert_eq!(again.unknown["lantern"], true);
         assert_eq!(again.get("dial").unwrap(), "10.0.0.1:1 10.0.0.2:2");
         config.unset("port").unwrap();
         assert_eq!(config.port, 0);
@@ -324,7 +335,9 @@ mod tests {
         let mut config = Config::default();
         assert!(matches!(config.set("colour", "x"), Err(ConfigError::NoSuchKey(_))));
         assert!(matches!(config.set("port", "x"), Err(ConfigError::BadValue { .. })));
-        assert!(matches!(config.set("mdns", "x"), Err(ConfigError::BadValue { .. })));
+        for key in ["mdns", "beacon"] {
+            assert!(matches!(config.set(key, "x"), Err(ConfigError::BadValue { .. })));
+        }
         assert!(matches!(config.set("dial", "x"), Err(ConfigError::BadValue { .. })));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");

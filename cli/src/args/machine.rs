@@ -17,9 +17,12 @@ pub struct NetworkArgs {
     /// Port to listen on, for TCP and UDP [default: the one used before, or any that is free]
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Do not look for members on the local network
+    /// Do not look for members on the local network with mDNS
     #[arg(long)]
     pub no_mdns: bool,
+    /// Do not look for members on the local network with beacons, which only they can read
+    #[arg(long)]
+    pub no_beacon: bool,
     /// An address of a member's node; may be given several times
     #[arg(short, long, value_name = "ADDR")]
     pub dial: Vec<String>,

@@ -113,7 +113,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
             context.ui.detail("trying the node's own ports");
             ports(&mut found, node);
             context.ui.detail("asking the local network");
-            network(&mut found, node);
+            network(&mut found, &app, node, now_ms)?;
         }
         None => {
             found.warn("node", "not running, so nothing is exchanged");
@@ -337,17 +337,19 @@ fn ports(found: &mut Findings, node: &NodeStatus) {
     }
 }
 
-/// Whether nodes are found on the local network, this one first of all.
-fn network(found: &mut Findings, node: &NodeStatus) {
+/// Whether nodes are found on the local network, this one first of all, by each way that is on.
+fn network(
+    found: &mut Findings,
+    app: &App,
+    node: &NodeStatus,
+    now_ms: u64,
+) -> Result<(), CliError> {
     const CHECK: &str = "discovery";
-    if let Some(problem) = &node.mdns_problem {
-        return found.fail(CHECK, format!("mDNS does not work: {problem}"));
+    if !node.mdns && !node.beacon {
+        found.warn(CHECK, "mDNS and the beacon are switched off, so nobody is found by itself");
+        found.next("`lanai config set mdns true`, `lanai node stop`, `lanai up`");
+        return Ok(());
     }
-    if !node.mdns {
-        found.warn(CHECK, "mDNS is switched off, so nobody is found by itself");
-        return found.next("`lanai config set mdns true`, `lanai node stop`, `lanai up`");
-    }
-    let own = node.listening.iter().find_map(|l| Some(l.rsplit_once("/p2p/")?.1)).unwrap_or("");
     let interfaces: BTreeSet<Ipv4Addr> = node
         .listening
         .iter()
@@ -360,10 +362,32 @@ fn network(found: &mut Findings, node: &NodeStatus) {
     let interfaces: Vec<Ipv4Addr> = interfaces.into_iter().collect();
     if interfaces.is_empty() {
         found.warn(CHECK, "this machine is on no network (no IPv4 address but its own)");
-        return found
-            .next("join a Wi-Fi, open a hotspot or plug in a cable; or `lanai bundle make FILE`");
+        found.next("join a Wi-Fi, open a hotspot or plug in a cable; or `lanai bundle make FILE`");
+        return Ok(());
     }
-    match probe::mdns(&interfaces, NETWORK_PATIENCE) {
+    if node.mdns {
+        match &node.mdns_problem {
+            Some(problem) => found.fail(CHECK, format!("mDNS does not work: {problem}")),
+            None => mdns(found, &interfaces, node),
+        }
+    }
+    if node.beacon {
+        match &node.beacon_problem {
+            Some(problem) => found.fail(CHECK, format!("the beacon does not work: {problem}")),
+            None => beacon(found, app, &interfaces, now_ms)?,
+        }
+    }
+    Ok(())
+}
+
+/// What to try where a way of looking works and nobody answers.
+const NOBODY: &str = "same network? Many guest networks keep devices apart; a hotspot of a phone does not. \
+                      `lanai sync --peer ADDRESS` goes to an address that a member tells you";
+
+fn mdns(found: &mut Findings, interfaces: &[Ipv4Addr], node: &NodeStatus) {
+    const CHECK: &str = "discovery";
+    let own = node.listening.iter().find_map(|l| Some(l.rsplit_once("/p2p/")?.1)).unwrap_or("");
+    match probe::mdns(interfaces, NETWORK_PATIENCE) {
         Err(error) => found.fail(CHECK, format!("mDNS questions cannot be sent: {error}")),
         Ok(nodes) if !nodes.contains(own) => {
             found.fail(CHECK, "this node's own mDNS answer does not come back");
@@ -371,16 +395,41 @@ fn network(found: &mut Findings, node: &NodeStatus) {
         }
         Ok(nodes) if nodes.len() == 1 => {
             found.warn(CHECK, "mDNS works on this machine, and no other node answers it");
-            found.next(
-                "same network? Many guest networks keep devices apart; a hotspot of a phone does not. \
-                 `lanai sync --peer ADDRESS` goes to an address that a member tells you",
-            );
+            found.next(NOBODY);
         }
         Ok(nodes) => {
             let others = status::count(nodes.len() as u64 - 1, "other node", "other nodes");
             found.ok(CHECK, format!("mDNS works, and {others} answered"));
         }
     }
+}
+
+fn beacon(
+    found: &mut Findings,
+    app: &App,
+    interfaces: &[Ipv4Addr],
+    now_ms: u64,
+) -> Result<(), CliError> {
+    const CHECK: &str = "discovery";
+    let author = app.author()?;
+    let as_who = (app.store().community(), &author.device);
+    let port = lanai_node::discovery::beacon::PORT;
+    match probe::beacon(interfaces, as_who, now_ms, NETWORK_PATIENCE) {
+        Err(error) => found.fail(CHECK, format!("beacons cannot be sent: {error}")),
+        Ok(devices) if !devices.contains(&author.device.device()) => {
+            found.fail(CHECK, "this node does not answer a beacon that is sent on this machine");
+            found.next(format!("let UDP {port} through the firewall of this machine"));
+        }
+        Ok(devices) if devices.len() == 1 => {
+            found.warn(CHECK, "the beacon works on this machine, and nobody else answers it");
+            found.next(NOBODY);
+        }
+        Ok(devices) => {
+            let others = status::count(devices.len() as u64 - 1, "other device", "other devices");
+            found.ok(CHECK, format!("the beacon works, and {others} answered"));
+        }
+    }
+    Ok(())
 }
 
 fn peers(

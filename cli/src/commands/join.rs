@@ -158,6 +158,7 @@ pub(super) fn run_with(
         record_nonce: state.record_nonce(),
         dial: typed.into_iter().chain(dial_of(&config)?).collect(),
         mdns: config.mdns,
+        beacon: config.beacon,
         wait: args.wait,
     };
     match search(&mut context.ui, options, identity) {
@@ -375,7 +376,8 @@ fn interrupted() -> CliError {
 struct Teller<'a> {
     ui: &'a mut Ui,
     name: String,
-    mdns: bool,
+    /// Whether the local network is searched, by whatever means.
+    network: bool,
     begun: Instant,
     seen: usize,
     receiving: bool,
@@ -387,7 +389,7 @@ impl<'a> Teller<'a> {
         Self {
             ui,
             name: options.ticket.name().to_owned(),
-            mdns: options.mdns,
+            network: options.mdns || options.beacon,
             begun: Instant::now(),
             seen: 0,
             receiving: false,
@@ -403,7 +405,7 @@ impl<'a> Teller<'a> {
                     0 => None,
                     n => Some(format!("at {}", status::count(n, "address", "addresses"))),
                 };
-                let network = self.mdns.then(|| "on the local network".to_owned());
+                let network = self.network.then(|| "on the local network".to_owned());
                 let places: Vec<String> = network.into_iter().chain(addresses).collect();
                 let name = Text::styled(Style::Heading, &self.name);
                 if places.is_empty() {
@@ -441,7 +443,7 @@ impl<'a> Teller<'a> {
         if self.receiving {
             return;
         }
-        let why = match (self.mdns, self.seen) {
+        let why = match (self.network, self.seen) {
             (true, 0) => "no lanai node was seen on the local network yet".to_owned(),
             (false, _) => "looking on the local network is switched off".to_owned(),
             (true, 1) => "one node was seen, and it has not let you in".to_owned(),
@@ -591,7 +593,7 @@ mod tests {
     fn without_mdns(bench: &Bench) -> Home {
         let home = bench.context.home().unwrap();
         home.create().unwrap();
-        let config = Config { mdns: false, ..Config::default() };
+        let config = Config { mdns: false, beacon: false, ..Config::default() };
         config.save(&home.config()).unwrap();
         home
     }
@@ -718,6 +720,7 @@ mod tests {
             record_nonce: [0; 16],
             dial: Vec::new(),
             mdns: true,
+            beacon: false,
             wait: None,
         };
         let mut teller = Teller::new(&mut pipe.context.ui, &options);

@@ -134,6 +134,9 @@ pub(super) fn settings(home: &Home, network: &NetworkArgs) -> Result<Config, Cli
     if network.no_mdns {
         config.mdns = false;
     }
+    if network.no_beacon {
+        config.beacon = false;
+    }
     if !network.dial.is_empty() {
         let all: Vec<&str> = network
             .dial
@@ -267,7 +270,7 @@ fn free_port(hosts: &[IpAddr]) -> Option<u16> {
 /// How a node is run in a home.
 pub(super) fn options(home: Home, config: &Config) -> Result<NodeOptions, CliError> {
     let (listen, dial) = (config.listen_addresses()?, config.dial_addresses()?);
-    Ok(NodeOptions { listen, dial, mdns: config.mdns, home })
+    Ok(NodeOptions { listen, dial, mdns: config.mdns, beacon: config.beacon, home })
 }
 
 /// Runs the node in this process until it is told to stop.
@@ -341,6 +344,9 @@ pub(super) fn start(home: &Home, network: &NetworkArgs) -> Result<(NodeStatus, b
     }
     if network.no_mdns {
         process.arg("--no-mdns");
+    }
+    if network.no_beacon {
+        process.arg("--no-beacon");
     }
     for address in &network.dial {
         process.args(["--dial", address]);

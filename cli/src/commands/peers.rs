@@ -33,6 +33,7 @@ struct Peer {
     transport: Option<String>,
     rtt_ms: Option<f64>,
     connected_s: Option<u64>,
+    heard_s: Option<u64>,
     last_sync_s: Option<u64>,
     last_seen: Option<String>,
     last_seen_ms: Option<u64>,
@@ -110,6 +111,7 @@ fn collect(app: &App, people: &People, node: Option<&NodeStatus>) -> Result<Vec<
             rtt_ms: connection.and_then(|c| c.rtt_ms),
             connected_s: connection.map(|c| c.connected_s),
             last_sync_s: connection.and_then(|c| c.last_sync_s),
+            heard_s: absent.and_then(|absent| absent.heard_s),
             last_seen: (seen > 0).then(|| time::rfc3339(time::seconds(seen))).flatten(),
             last_seen_ms: (seen > 0).then_some(seen),
             last_error: match (connection, absent) {
@@ -150,6 +152,10 @@ fn table(context: &Context, app: &App, people: &People, peers: &[Peer]) -> Resul
         } else {
             match &peer.last_error {
                 Some(error) => Text::styled(Style::Warn, error),
+                // Among many, each node is connected to some and reaches the others through them.
+                None if peer.heard_s.is_some_and(|s| s <= status::AROUND_S) => {
+                    Text::styled(Style::Plain, "around, reached through others")
+                }
                 None => Text::styled(Style::Dim, "not connected"),
             }
         };
@@ -216,6 +222,7 @@ mod tests {
                 device: bob.store.own_device().full(),
                 addresses: vec!["/ip4/10.0.0.2/tcp/1".into()],
                 last_error: Some("refused".into()),
+                heard_s: Some(3),
             }],
             ..NodeStatus::default()
         };

@@ -23,6 +23,8 @@ const LABEL: usize = 11;
 const MAX_NAMED: usize = 5;
 /// What is to be known where newcomers do not read everything.
 pub(super) const NEWCOMERS: &str = "newcomers read what is written once they are in";
+/// Seconds since a device was heard of for which it counts as being around.
+pub(super) const AROUND_S: u64 = 180;
 /// Addresses of the node that a terminal is shown without being asked for more.
 const SHOWN_ADDRESSES: usize = 4;
 
@@ -494,7 +496,12 @@ fn node_text(
                 fact(context, "", Text::styled(Style::Dim, more))?;
             }
             let style = if connected > 0 { Style::Good } else { Style::Warn };
+            let around = around(node);
             let peers = Text::styled(style, format!("{connected} of {known} connected"));
+            let peers = match around {
+                0 => peers,
+                n => peers.plain(format!(", {n} more around and reached through them")),
+            };
             fact(context, "peers", peers)?;
             let owners = other_devices(app)?;
             for peer in &node.peers {
@@ -523,6 +530,17 @@ fn node_text(
         context.ui.hint(next.as_str());
     }
     Ok(())
+}
+
+/// Devices that are not connected although they are around: among many, each node is connected to some.
+fn around(node: &NodeStatus) -> usize {
+    let is_around = |peer: &&AbsentPeer| {
+        peer.last_error.is_none() && peer.heard_s.is_some_and(|s| s <= AROUND_S)
+    };
+    match node.peers.is_empty() {
+        true => 0,
+        false => node.absent.iter().filter(is_around).count(),
+    }
 }
 
 /// The name of the member that a device, written out, belongs to; else the device itself.
@@ -568,21 +586,7 @@ pub(super) fn why_alone(
     if !others.is_empty() {
         reasons.extend(unreachable(&others, people, &node.absent));
     }
-    match (&node.mdns_problem, node.mdns) {
-        (Some(problem), _) => {
-            let why = format!("looking for members on the local network does not work: {problem}");
-            reasons.push(Reason::new(why));
-        }
-        (None, false) => {
-            let why = "looking for members on the local network is switched off";
-            let next = "`lanai node stop`, then `lanai up` without --no-mdns (and `lanai config set mdns true`)";
-            reasons.push(Reason::new(why).next(next));
-        }
-        (None, true) if node.strangers == 0 => {
-            reasons.push(Reason::new("no other lanai node was seen on the local network"));
-        }
-        (None, true) => {}
-    }
+    reasons.extend(looking(node));
     if node.strangers > 0 {
         let n = u64::try_from(node.strangers).unwrap_or(u64::MAX);
         let nodes = count(n, "node that is", "nodes that are");
@@ -596,6 +600,34 @@ pub(super) fn why_alone(
         }
     }
     Ok(reasons)
+}
+
+/// How looking for members on the local network goes. One way that works is enough.
+fn looking(node: &NodeStatus) -> Option<Reason> {
+    let problem = |name: &str, problem: &Option<String>| {
+        problem.as_ref().map(|problem| format!("{name}: {problem}"))
+    };
+    let mdns = node.mdns && node.mdns_problem.is_none();
+    let beacon = node.beacon && node.beacon_problem.is_none();
+    let problems: Vec<String> = [
+        problem("mDNS", &node.mdns_problem).filter(|_| node.mdns),
+        problem("the beacon", &node.beacon_problem).filter(|_| node.beacon),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if mdns || beacon {
+        let nobody = "no other lanai node was seen on the local network";
+        return (node.strangers == 0).then(|| Reason::new(nobody));
+    }
+    if problems.is_empty() {
+        let why = "looking for members on the local network is switched off";
+        let next = "`lanai node stop`, then `lanai up` without --no-mdns and --no-beacon (and \
+                    `lanai config set mdns true`, `lanai config set beacon true`)";
+        return Some(Reason::new(why).next(next));
+    }
+    let why = problems.join("; ");
+    Some(Reason::new(format!("looking for members on the local network does not work: {why}")))
 }
 
 /// Members' nodes that are known and do not answer, or whose place nobody knows.
@@ -701,6 +733,7 @@ mod tests {
             device: device.clone(),
             addresses: vec!["/ip4/10.0.0.1/tcp/1".into()],
             last_error: Some(format!("refused {HOSTILE}")),
+            heard_s: None,
         };
         let problem = NodeStatus {
             mdns: true,
@@ -711,7 +744,7 @@ mod tests {
         };
         let told = whys(&ann, Some(&problem));
         assert!(told.contains("Bob's node does not answer at /ip4/10.0.0.1/tcp/1"), "{told}");
-        assert!(told.contains("does not work: no multicast"), "{told}");
+        assert!(told.contains("does not work: mDNS: no multicast"), "{told}");
         assert!(told.contains("2 nodes that are no member's"), "{told}");
         assert!(told.contains("lanai sync --peer"), "{told}");
 

@@ -194,6 +194,7 @@ fn asks_for_something(network: &NetworkArgs) -> bool {
     !network.listen.is_empty()
         || network.port.is_some()
         || network.no_mdns
+        || network.no_beacon
         || !network.dial.is_empty()
 }
 

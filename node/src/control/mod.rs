@@ -77,6 +77,12 @@ pub struct NodeStatus {
     pub mdns: bool,
     /// Why mDNS cannot be used though it should be.
     pub mdns_problem: Option<String>,
+    /// Whether it sends and hears beacons.
+    #[serde(default)]
+    pub beacon: bool,
+    /// Why it cannot, though it should.
+    #[serde(default)]
+    pub beacon_problem: Option<String>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
     /// Members whose nodes are known and not connected, with the reason.
@@ -117,6 +123,10 @@ pub struct AbsentPeer {
     pub addresses: Vec<String>,
     /// What happened at the last try.
     pub last_error: Option<String>,
+    /// Seconds since it was connected, announced itself, or somebody connected to it told of it;
+    /// `None` if not since the node started.
+    #[serde(default)]
+    pub heard_s: Option<u64>,
 }
 
 /// What a requested sync came to.

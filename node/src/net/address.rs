@@ -14,6 +14,8 @@ use libp2p::identity::{self, ed25519};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::discovery::Endpoint;
+
 /// Why 32 bytes are no device key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("these 32 bytes are not an Ed25519 public key")]
@@ -103,6 +105,17 @@ pub fn dialable(address: &Multiaddr, peer: Option<&PeerId>) -> Option<Multiaddr>
         Transport::Quic => 3,
     };
     (ip_is_usable && port_of(&bare)? != 0 && bare.iter().count() == length).then_some(bare)
+}
+
+/// The same as other members' nodes are told it; `None` for what is no plain IP address and port.
+pub(super) fn endpoint_of(address: &Multiaddr) -> Option<Endpoint> {
+    let quic = transport_of(address)? == Transport::Quic;
+    Some(Endpoint { address: (ip_of(address)?, port_of(address)?).into(), quic })
+}
+
+/// The address of an endpoint, if [`dialable`] says yes to it.
+pub(super) fn address_of(endpoint: &Endpoint, peer: &PeerId) -> Option<Multiaddr> {
+    dialable(&endpoint.to_string().parse().ok()?, Some(peer))
 }
 
 /// The IP address that `address` starts with.

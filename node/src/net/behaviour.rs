@@ -4,19 +4,18 @@
 //! | --- | --- |
 //! | ping, `/lanai/join/1` | everybody |
 //! | identify without our addresses | strangers |
-//! | identify with our addresses, `/lanai/gossip/1`, `/lanai/sync/1` | members |
+//! | identify with our addresses, `/lanai/gossip/1`, `/lanai/sync/1`, `/lanai/peers/1` | members |
 //!
-//! mDNS and the connection limits have no protocol on connections.
+//! The connection limits have no protocol on connections.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
     PeerId, StreamProtocol, Swarm, SwarmBuilder, connection_limits, gossipsub, identify, identity,
-    mdns, noise, ping, tcp, yamux,
+    noise, ping, tcp, yamux,
 };
 
 use super::gate::{Gate, Side};
@@ -29,10 +28,9 @@ const PROTOCOL_VERSION: &str = "lanai/1";
 const AGENT: &str = "lanai";
 const JOIN: StreamProtocol = StreamProtocol::new("/lanai/join/1");
 const SYNC: StreamProtocol = StreamProtocol::new("/lanai/sync/1");
+const PEERS: StreamProtocol = StreamProtocol::new("/lanai/peers/1");
 const GOSSIP: &str = "/lanai/gossip/1";
 
-/// Queries that a peer may leave unanswered before it counts as gone.
-const MDNS_LIFE: u32 = 10;
 /// Gossipsub's own bytes around a message.
 const GOSSIP_OVERHEAD: usize = 1024;
 /// How long a message may wait for a slow peer. The library's default of one second loses messages
@@ -49,6 +47,7 @@ pub(super) struct MemberBehaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) gossip: gossipsub::Behaviour,
     pub(super) sync: Streams,
+    pub(super) peers: Streams,
 }
 
 /// The whole node. The order matters: the limits refuse a connection before anything else hears of
@@ -57,7 +56,6 @@ pub(super) struct MemberBehaviour {
 pub(super) struct NodeBehaviour {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) ping: ping::Behaviour,
-    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) join: Streams,
     pub(super) strangers: Gate<identify::Behaviour>,
     pub(super) members: Gate<MemberBehaviour>,
@@ -87,27 +85,17 @@ impl NodeBehaviour {
     pub(super) fn sync_mut(&mut self) -> &mut Streams {
         &mut self.members.inner_mut().sync
     }
+
+    pub(super) fn peers_mut(&mut self) -> &mut Streams {
+        &mut self.members.inner_mut().peers
+    }
 }
 
-/// Builds the swarm. The string is set when mDNS was asked for and cannot work here.
-pub(super) fn build(
-    config: &NetConfig,
-) -> Result<(Swarm<NodeBehaviour>, Option<String>), NetError> {
+/// Builds the swarm.
+pub(super) fn build(config: &NetConfig) -> Result<Swarm<NodeBehaviour>, NetError> {
     let mut secret = *config.secret;
     let keypair =
         identity::Keypair::ed25519_from_bytes(&mut secret).map_err(|_| NetError::Secret)?;
-    let me = keypair.public().to_peer_id();
-    let mut mdns_problem = None;
-    let mdns = config.mdns.then(|| {
-        let settings = mdns::Config {
-            ttl: config.mdns_interval.saturating_mul(MDNS_LIFE),
-            query_interval: config.mdns_interval,
-            enable_ipv6: false,
-        };
-        mdns::tokio::Behaviour::new(settings, me)
-            .map_err(|error| mdns_problem = Some(error.to_string()))
-            .ok()
-    });
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(config.max_strangers))
         .with_max_pending_outgoing(Some(64))
@@ -120,7 +108,6 @@ pub(super) fn build(
                 .with_interval(config.ping_interval)
                 .with_timeout(config.ping_timeout),
         ),
-        mdns: Toggle::from(mdns.flatten()),
         join: Streams::new(JOIN, false),
         strangers: Gate::new(identify_behaviour(&keypair, true), Side::Strangers),
         members: Gate::new(
@@ -128,12 +115,13 @@ pub(super) fn build(
                 identify: identify_behaviour(&keypair, false),
                 gossip: gossip_behaviour()?,
                 sync: Streams::new(SYNC, true),
+                peers: Streams::new(PEERS, false),
             },
             Side::Members,
         ),
     };
     let idle = config.stranger_idle;
-    let swarm = SwarmBuilder::with_existing_identity(keypair)
+    Ok(SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
         .map_err(|error| NetError::Transport(error.to_string()))?
@@ -145,8 +133,7 @@ pub(super) fn build(
         .map_err(|error| NetError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(idle).with_smart_dial())
         .with_connection_timeout(config.dial_timeout)
-        .build();
-    Ok((swarm, mdns_problem))
+        .build())
 }
 
 fn identify_behaviour(keypair: &identity::Keypair, hide_addresses: bool) -> identify::Behaviour {

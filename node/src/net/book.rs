@@ -13,6 +13,11 @@
 //!    hangs up is not dialled in a tight loop.
 //! 6. When the network under us changed, all waiting ends.
 //! 7. Addresses per peer and strangers kept are bounded; the most recently useful stay.
+//! 8. Among many, only [`neighbours`](super::neighbours) are dialled. Who counts as *around*: whoever is
+//!    connected, or has an address and did not fail since it was last heard of. Whoever failed is tried as
+//!    before, since nobody else would find out that it is back.
+//! 9. What other members tell (*rumours*) is kept apart and used last. An address that was not heard of for
+//!    [`FORGET`] is dropped, unless it worked once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,9 +26,16 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::dialable;
+use super::neighbours::neighbours;
 
 /// Addresses kept for one peer, of each kind (remembered, discovered).
 pub(super) const MAX_ADDRESSES: usize = 16;
+/// Addresses kept of what others tell of one peer.
+const MAX_RUMOURED: usize = 8;
+/// Before an address that is announced no more is dropped.
+const FORGET: Duration = Duration::from_secs(180);
+/// Whoever announces itself and cannot be reached is dialled no more often than so, because of it.
+const HEARD_PAUSE: Duration = Duration::from_secs(15);
 /// Peers kept that are not members.
 pub(super) const MAX_STRANGERS: usize = 512;
 /// A connection that lived this long ends the backing off.
@@ -64,6 +76,11 @@ pub(super) struct Entry {
     /// Most recently useful first.
     remembered: Vec<Multiaddr>,
     discovered: Vec<Multiaddr>,
+    rumoured: Vec<Multiaddr>,
+    /// When it was last known to be around: connected, announced, or connected to somebody who says so.
+    heard: Option<Instant>,
+    /// When it last announced itself, or somebody told of it.
+    announced: Option<Instant>,
     not_before: Option<Instant>,
     last_start: Option<Instant>,
     dialling: bool,
@@ -75,12 +92,41 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn addresses(&self) -> Vec<Multiaddr> {
         let mut all = self.remembered.clone();
-        all.extend(self.discovered.iter().filter(|a| !self.remembered.contains(a)).cloned());
+        for address in self.discovered.iter().chain(&self.rumoured) {
+            if !all.contains(address) {
+                all.push(address.clone());
+            }
+        }
         all
     }
 
     pub(super) fn is_discovered(&self) -> bool {
-        !self.discovered.is_empty()
+        !(self.discovered.is_empty() && self.rumoured.is_empty())
+    }
+
+    fn has_address(&self) -> bool {
+        !self.remembered.is_empty() || self.is_discovered()
+    }
+
+    /// How long ago it was known to be around.
+    pub(super) fn heard(&self, now: Instant) -> Option<Duration> {
+        match self.connected_since {
+            Some(_) => Some(Duration::ZERO),
+            None => self.heard.map(|heard| now.saturating_duration_since(heard)),
+        }
+    }
+
+    /// It is around, and what failed before need not fail now.
+    fn note_heard(&mut self, when: Instant, now: Instant) {
+        self.heard = Some(self.heard.map_or(when, |heard| heard.max(when)));
+        self.announced = Some(self.announced.map_or(when, |heard| heard.max(when)));
+        let is_later = self.last_start.is_none_or(|start| when > start);
+        let rested =
+            self.last_start.is_none_or(|start| now.saturating_duration_since(start) >= HEARD_PAUSE);
+        if self.failures > 0 && is_later && rested && !self.dialling {
+            self.failures = 0;
+            self.last_start = None;
+        }
     }
 
     pub(super) fn is_dialling(&self) -> bool {
@@ -183,19 +229,81 @@ impl Book {
         entry.discovered.truncate(MAX_ADDRESSES);
         entry.not_before = Some(turn);
         entry.last_start = None;
+        entry.failures = 0;
         self.trim(Some(peer));
         true
     }
 
-    /// Drops a discovered address. Returns whether it was the peer's last discovered one.
-    pub(super) fn expire(&mut self, peer: &PeerId, address: &Multiaddr) -> bool {
-        let Some(address) = dialable(address, Some(peer)) else { return false };
+    /// A member told that this one was there so long ago. Returns whether that was new.
+    pub(super) fn rumour(
+        &mut self,
+        peer: PeerId,
+        addresses: &[Multiaddr],
+        age: Duration,
+        now: Instant,
+    ) -> bool {
+        if peer == self.me || !self.members.contains(&peer) {
+            return false;
+        }
+        let turn = self.turn(&peer, now);
+        let when = now.checked_sub(age).unwrap_or(now);
+        let entry = self.peers.entry(peer).or_default();
+        let was_unheard = entry.heard.is_none();
+        entry.note_heard(when, now);
+        let mut is_new = false;
+        for address in addresses.iter().rev().filter_map(|a| dialable(a, Some(&peer))) {
+            if entry.remembered.contains(&address)
+                || entry.discovered.contains(&address)
+                || entry.rumoured.contains(&address)
+            {
+                continue;
+            }
+            is_new = true;
+            entry.rumoured.insert(0, address);
+            entry.rumoured.truncate(MAX_RUMOURED);
+        }
+        // Known addresses first; a rumour does not end the waiting of whoever is being tried.
+        if is_new && entry.last_start.is_none() {
+            entry.not_before = Some(turn);
+        }
+        self.trim(Some(peer));
+        is_new || was_unheard
+    }
+
+    /// It announced itself. Returns whether it had not been heard of lately.
+    pub(super) fn announced(&mut self, peer: &PeerId, now: Instant) -> bool {
         let Some(entry) = self.peers.get_mut(peer) else { return false };
-        let before = entry.discovered.len();
-        entry.discovered.retain(|known| *known != address);
-        let was_last = before > 0 && entry.discovered.is_empty();
+        let was_unheard = entry.heard.is_none();
+        entry.note_heard(now, now);
+        was_unheard
+    }
+
+    /// Drops what is announced no more. Returns peers that have no such address left.
+    pub(super) fn forget_unheard(&mut self, now: Instant) -> Vec<PeerId> {
+        let mut gone = Vec::new();
+        for (peer, entry) in &mut self.peers {
+            let is_fresh =
+                entry.announced.is_none_or(|heard| now.saturating_duration_since(heard) < FORGET);
+            if entry.is_discovered() && !is_fresh {
+                entry.discovered.clear();
+                entry.rumoured.clear();
+                gone.push(*peer);
+            }
+        }
         self.trim(None);
-        was_last
+        gone
+    }
+
+    /// Members that are around as far as is known; see rule 8.
+    fn around(&self, is_connected: impl Fn(&PeerId) -> bool) -> HashSet<PeerId> {
+        self.peers
+            .iter()
+            .filter(|(peer, entry)| {
+                self.members.contains(peer)
+                    && (is_connected(peer) || (entry.failures == 0 && entry.has_address()))
+            })
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 
     /// Drops an address where somebody else answered.
@@ -204,6 +312,7 @@ impl Book {
         if let Some(entry) = self.peers.get_mut(peer) {
             entry.remembered.retain(|known| *known != address);
             entry.discovered.retain(|known| *known != address);
+            entry.rumoured.retain(|known| *known != address);
         }
     }
 
@@ -215,7 +324,7 @@ impl Book {
             members.contains(peer)
                 || entry.connected_since.is_some()
                 || entry.dialling
-                || !(entry.discovered.is_empty() && entry.remembered.is_empty())
+                || entry.has_address()
         });
         let strangers: Vec<PeerId> =
             self.peers.keys().filter(|peer| !members.contains(peer)).copied().collect();
@@ -238,13 +347,18 @@ impl Book {
         if room == 0 {
             return Vec::new();
         }
+        let wanted = neighbours(&self.me, &self.around(&is_connected));
+        let is_wanted = |peer: &PeerId, entry: &Entry| {
+            entry.failures > 0 || wanted.as_ref().is_none_or(|wanted| wanted.contains(peer))
+        };
         let mut due: Vec<(Option<Instant>, PeerId)> = self
             .peers
             .iter()
             .filter(|(peer, entry)| {
                 self.members.contains(peer)
                     && !entry.dialling
-                    && !(entry.remembered.is_empty() && entry.discovered.is_empty())
+                    && entry.has_address()
+                    && is_wanted(peer, entry)
                     && entry.not_before.is_none_or(|start| now >= start)
                     && entry
                         .last_start
@@ -286,6 +400,7 @@ impl Book {
         let entry = self.peers.entry(peer).or_default();
         entry.dialling = false;
         entry.last_error = None;
+        entry.heard = Some(now);
         entry.connected_since.get_or_insert(now);
     }
 
@@ -300,6 +415,7 @@ impl Book {
     pub(super) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
         let turn = self.turn(peer, now);
         if let Some(entry) = self.peers.get_mut(peer) {
+            entry.heard = Some(now);
             let was_steady = entry
                 .connected_since
                 .take()
@@ -479,6 +595,66 @@ mod tests {
         }
         assert_eq!(book.peers().count(), MAX_STRANGERS + 1);
         assert!(!book.addresses(&high).is_empty());
+    }
+
+    #[test]
+    fn rumours_are_of_members_used_last_and_die_out() {
+        let (low, high) = two_peers();
+        let now = Instant::now();
+        let mut book = book(low, high, now);
+        let stranger = PeerId::random();
+        assert!(!book.rumour(stranger, &[address(1)], seconds(0), now));
+        assert!(book.addresses(&stranger).is_empty());
+        book.remember(high, &[address(1)], now);
+        for n in 0..100 {
+            book.rumour(high, &[address(n)], seconds(5), now);
+        }
+        let known = book.addresses(&high);
+        assert_eq!((known.len(), known.first()), (1 + MAX_RUMOURED, Some(&address(1))));
+        assert_eq!(book.peers[&high].heard(now), Some(seconds(5)));
+        assert!(book.forget_unheard(now + FORGET - seconds(6)).is_empty());
+        assert_eq!(book.forget_unheard(now + FORGET), [high]);
+        assert_eq!(book.addresses(&high), [address(1)], "what was remembered stays");
+    }
+
+    #[test]
+    fn who_announces_itself_is_tried_again_and_not_in_a_rush() {
+        let (low, high) = two_peers();
+        let start = Instant::now();
+        let mut book = book(low, high, start);
+        book.discover(high, &address(1), start);
+        for round in 0..5 {
+            let now = start + seconds(round * 20);
+            book.due(now, false, NOBODY);
+            book.failed(&high, "refused".into(), now);
+        }
+        let now = start + seconds(81);
+        book.announced(&high, now);
+        assert!(book.due(now, false, NOBODY).is_empty(), "it was tried a second ago");
+        book.announced(&high, start + seconds(95));
+        assert_eq!(book.due(start + seconds(95), false, NOBODY).len(), 1);
+    }
+
+    #[test]
+    fn of_many_some_are_dialled_and_who_fails_is_replaced() {
+        let me = PeerId::random();
+        let start = Instant::now();
+        let members: HashSet<PeerId> = (0..49).map(|_| PeerId::random()).collect();
+        let redial = Redial { at_once: 100, ..Redial::default() };
+        let mut book = Book::new(me, redial);
+        book.set_members(Arc::new(members.clone()), start);
+        for member in &members {
+            book.discover(*member, &address(1), start);
+        }
+        let now = start + seconds(3);
+        let first: HashSet<PeerId> =
+            book.due(now, true, NOBODY).into_iter().map(|(peer, _)| peer).collect();
+        assert!((8..=10).contains(&first.len()), "{}", first.len());
+        for peer in &first {
+            book.failed(peer, "refused".into(), now);
+        }
+        let second = book.due(now + seconds(1), false, NOBODY);
+        assert!(second.len() >= 8 && second.iter().all(|(peer, _)| !first.contains(peer)));
     }
 
     #[test]

@@ -24,12 +24,17 @@
 //!    not await [`NetHandle::dial`] or the `open_…` methods on the task that drains the events.
 //! 7. The loop ticks: gossipsub 0.50 does not wake itself for its heartbeat, so on a quiet network
 //!    nothing would happen without a timer beside it.
-//! 8. A change of interfaces or addresses needs no restart: listeners follow it, a listener that closes
-//!    is opened again, and all waiting to dial ends.
+//! 8. **Few connections among many.** Up to a dozen members are all connected to each other; of more, each
+//!    node picks some, so that all are reached in few steps (`neighbours`), and knows where the others are.
+//! 9. **What others shout costs the exchange nothing.** mDNS and beacons are a task of their own (`lan`),
+//!    which hands over where members are. Members tell each other the same (`/lanai/peers/1`).
+//! 10. A change of interfaces or addresses needs no restart: listeners follow it, a listener that closes
+//!     is opened again, and all waiting to dial ends.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use lanai_crdt::id::CommunityId;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
@@ -37,6 +42,8 @@ mod address;
 mod behaviour;
 mod book;
 mod gate;
+mod lan;
+mod neighbours;
 pub mod probe;
 mod status;
 mod streams;
@@ -48,6 +55,7 @@ pub use address::{
     NotADeviceKey, Transport, device_key_of, dialable, peer_id_of, split_peer, transport_of,
 };
 pub use book::Redial;
+pub use lan::LanStatus;
 /// An address as libp2p writes it: `/ip4/192.168.1.7/udp/4001/quic-v1`.
 pub use libp2p::Multiaddr;
 /// A peer's name, made of its device key.
@@ -79,8 +87,10 @@ pub struct NetConfig {
     pub listen: Vec<Multiaddr>,
     /// Look for peers on the local network, and be found there.
     pub mdns: bool,
-    /// Time between mDNS queries.
-    pub mdns_interval: Duration,
+    /// Send and hear beacons of this community; `None`: neither.
+    pub beacon: Option<CommunityId>,
+    /// Report all nodes that are found, not members' only: for who looks for a member to be let in by.
+    pub find_everybody: bool,
     /// Time between pings on every connection.
     pub ping_interval: Duration,
     /// How long a ping may take.
@@ -100,14 +110,15 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// The usual settings: mDNS on, everything else as documented in `docs/protocol.md`.
+    /// The usual settings: mDNS on, no beacon, everything else as documented in `docs/protocol.md`.
     #[must_use]
     pub fn new(secret: Zeroizing<[u8; 32]>, listen: Vec<Multiaddr>) -> Self {
         Self {
             secret,
             listen,
             mdns: true,
-            mdns_interval: Duration::from_secs(12),
+            beacon: None,
+            find_everybody: false,
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(5),
             dial_timeout: Duration::from_secs(5),
@@ -235,7 +246,8 @@ pub enum NetEvent {
     Listening(Multiaddr),
     /// This node can no longer be reached at an address.
     ListenExpired(Multiaddr),
-    /// A peer, member or not, was found on the local network, or a new address of it.
+    /// A member was found, by itself or because another one told, or a new address of it; with
+    /// [`NetConfig::find_everybody`] anybody on the local network.
     Discovered {
         /// Who.
         peer: PeerId,
@@ -345,9 +357,9 @@ enum NetCommand {
 pub fn start(config: NetConfig) -> Result<(NetHandle, mpsc::Receiver<NetEvent>), NetError> {
     let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
     let (event_queue, events) = mpsc::channel(EVENT_QUEUE);
-    let task = task::Task::new(config)?;
+    let (task, beside) = task::Task::new(config)?;
     let peer = task.local_peer();
-    tokio::spawn(task.run(command_queue, event_queue));
+    tokio::spawn(task.run(beside, command_queue, event_queue));
     Ok((NetHandle { commands, peer }, events))
 }
 

@@ -6,6 +6,7 @@
 //! - a TCP connection;
 //! - a QUIC packet of a version that nobody speaks, to which every QUIC server has to answer with the
 //!   versions that it does (RFC 9000, sections 6 and 15);
+//! - a beacon that asks, signed by this very device, and whose devices answer it;
 //! - an mDNS question for the name that libp2p nodes answer (RFC 6762; libp2p's discovery is its
 //!   `specs/discovery/mdns.md`), with whose node each answer says it is.
 
@@ -16,6 +17,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use lanai_crdt::entry::DeviceSecret;
+use lanai_crdt::id::{CommunityId, DeviceId};
+
+use crate::discovery::beacon::{self, Beacon, Keyring, Kind};
 use crate::random::random_bytes;
 
 const MDNS_GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -108,6 +113,57 @@ pub fn mdns(interfaces: &[Ipv4Addr], patience: Duration) -> io::Result<BTreeSet<
         (nodes.len() >= MAX_NODES).then_some(())
     })?;
     Ok(nodes)
+}
+
+/// The devices that answer a beacon on the networks of the interfaces with these addresses, which are
+/// this device's own node and members' (`unix_ms`: the time now).
+///
+/// # Errors
+///
+/// When it cannot be sent on any of the interfaces.
+pub fn beacon(
+    interfaces: &[Ipv4Addr],
+    (community, secret): (CommunityId, &DeviceSecret),
+    unix_ms: u64,
+    patience: Duration,
+) -> io::Result<BTreeSet<DeviceId>> {
+    let keys = Keyring::new(community, unix_ms / 1000);
+    let mut failure = None;
+    let mut asked = Vec::new();
+    for (seq, interface) in (1..).zip(interfaces) {
+        let ask = || -> io::Result<UdpSocket> {
+            let socket = UdpSocket::bind((*interface, 0))?;
+            socket.set_broadcast(true)?;
+            let question = Beacon {
+                kind: Kind::Ask,
+                device: secret.device(),
+                boot: unix_ms,
+                seq,
+                endpoints: Vec::new(),
+            };
+            let sealed = keys.seal(&question, secret, random_bytes());
+            socket.send_to(&sealed, (Ipv4Addr::BROADCAST, beacon::PORT))?;
+            Ok(socket)
+        };
+        match ask() {
+            Ok(socket) => asked.push(socket),
+            Err(error) => failure = Some(error),
+        }
+    }
+    if asked.is_empty() {
+        return Err(failure.unwrap_or_else(|| io::ErrorKind::NetworkUnreachable.into()));
+    }
+    let mut devices = BTreeSet::new();
+    let each = patience / u32::try_from(asked.len()).unwrap_or(1).max(1);
+    for socket in asked {
+        hear(&socket, each, |answer| {
+            if let Ok(answer) = keys.open(answer).and_then(beacon::Unproven::prove) {
+                devices.insert(answer.device);
+            }
+            (devices.len() >= MAX_NODES).then_some(())
+        })?;
+    }
+    Ok(devices)
 }
 
 /// Hands what comes to `each` until it gives something, or nothing for as long as one has patience.

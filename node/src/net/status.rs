@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::Transport;
+use super::{LanStatus, Transport};
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +38,10 @@ pub struct PeerInfo {
     pub gossiping: bool,
     /// It is a member, but its node does not take us for one.
     pub refuses_us: bool,
-    /// Whether it is announced on the local network.
+    /// Whether it is announced on the local network, or another member told where it is.
     pub discovered: bool,
+    /// How long ago it was connected, or heard of by whatever way.
+    pub heard: Option<Duration>,
     /// Where it may be.
     pub addresses: Vec<Multiaddr>,
     /// An attempt to connect is under way.
@@ -79,6 +81,12 @@ pub struct Counters {
     pub inbound_failures: u64,
     /// Connections renewed because a peer's topics were missing.
     pub gossip_renewals: u64,
+    /// Lists of members' addresses told to members.
+    pub peer_lists_told: u64,
+    /// Such lists taken from members.
+    pub peer_lists_taken: u64,
+    /// Such lists refused: malformed, or too many.
+    pub peer_lists_refused: u64,
 }
 
 /// Everything at one moment.
@@ -90,10 +98,8 @@ pub struct NetStatus {
     pub listening: Vec<Multiaddr>,
     /// Where it was to listen and cannot, and why.
     pub listen_problems: Vec<(Multiaddr, String)>,
-    /// Whether the local network is searched.
-    pub mdns: bool,
-    /// Why it cannot be searched though it should be.
-    pub mdns_problem: Option<String>,
+    /// How looking on the local network goes.
+    pub lan: LanStatus,
     /// Members known to the network layer, this node included if it is one.
     pub members: usize,
     /// All connections.

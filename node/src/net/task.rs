@@ -15,14 +15,17 @@ use self::dial::{clean, transport_error};
 use super::address::with_any_port;
 use super::behaviour::{NodeBehaviour, build};
 use super::book::{Book, MAX_ADDRESSES};
+use super::lan::{Found, Lan};
 use super::status::{ConnectionInfo, Counters, NetStatus, PeerInfo};
 use super::{
     Acceptance, DialError, GossipId, MAX_GOSSIP_BYTES, NetCommand, NetConfig, NetError, NetEvent,
     Protocol, Purpose, transport_of,
 };
+use crate::discovery::exchange::Exchange;
 
 mod dial;
 mod events;
+mod exchange;
 
 /// The timer beside the swarm. Gossipsub's heartbeat needs it, and all waiting here hangs on it.
 const TICK: Duration = Duration::from_millis(500);
@@ -46,6 +49,12 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 const LISTEN_RETRY: Duration = Duration::from_secs(5);
 /// How long the peers' connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// What comes together is dialled together, after this time.
+const GATHERING: Duration = Duration::from_millis(40);
+/// Lists of peers that wait to be taken in.
+const TOLD_QUEUE: usize = 64;
+/// How often what is announced no more is looked for.
+const FORGET_LOOK: Duration = Duration::from_secs(10);
 /// Longest error text kept, in characters.
 const MAX_ERROR_TEXT: usize = 300;
 
@@ -96,6 +105,13 @@ struct Traffic {
     in_window: u32,
 }
 
+/// What comes in from tasks beside this one.
+pub(super) struct Beside {
+    /// Nothing comes where nothing is looked for.
+    found: Option<mpsc::Receiver<Found>>,
+    told: mpsc::Receiver<Vec<u8>>,
+}
+
 /// The state of the network. See the [module](super).
 pub(super) struct Task {
     swarm: Swarm<NodeBehaviour>,
@@ -105,7 +121,12 @@ pub(super) struct Task {
     connections: HashMap<ConnectionId, Connection>,
     dials: HashMap<ConnectionId, Dial>,
     listeners: Vec<Listener>,
-    mdns_problem: Option<String>,
+    lan: Option<Lan>,
+    exchange: Exchange,
+    /// Where lists of peers come in from their streams.
+    told: mpsc::Sender<Vec<u8>>,
+    redial_at: Option<Instant>,
+    forget_at: Instant,
     traffic: HashMap<PeerId, Traffic>,
     refusing_us: HashSet<PeerId>,
     renewed: HashMap<PeerId, Instant>,
@@ -115,9 +136,11 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(config: NetConfig) -> Result<Self, NetError> {
-        let (swarm, mdns_problem) = build(&config)?;
+    pub(super) fn new(config: NetConfig) -> Result<(Self, Beside), NetError> {
+        let swarm = build(&config)?;
         let me = *swarm.local_peer_id();
+        let (lan, found) = Lan::start(&config, me).unzip();
+        let (told, lists) = mpsc::channel(TOLD_QUEUE);
         let mut task = Self {
             book: Book::new(me, config.redial.clone()),
             swarm,
@@ -125,7 +148,11 @@ impl Task {
             connections: HashMap::new(),
             dials: HashMap::new(),
             listeners: Vec::new(),
-            mdns_problem,
+            lan,
+            exchange: Exchange::default(),
+            told,
+            redial_at: None,
+            forget_at: Instant::now() + FORGET_LOOK,
             traffic: HashMap::new(),
             refusing_us: HashSet::new(),
             renewed: HashMap::new(),
@@ -135,7 +162,7 @@ impl Task {
             config,
         };
         task.listen()?;
-        Ok(task)
+        Ok((task, Beside { found, told: lists }))
     }
 
     pub(super) fn local_peer(&self) -> PeerId {
@@ -179,6 +206,7 @@ impl Task {
 
     pub(super) async fn run(
         mut self,
+        mut beside: Beside,
         mut commands: mpsc::Receiver<NetCommand>,
         events: mpsc::Sender<NetEvent>,
     ) {
@@ -207,6 +235,9 @@ impl Task {
                     },
                     Err(_) => break,
                 },
+                Some(found) = next(&mut beside.found) => self.found(found),
+                Some(bytes) = beside.told.recv() => self.take_list(&bytes),
+                () = sleep_until(self.redial_at) => self.redial(),
                 _ = tick.tick() => self.tick(),
             }
         }
@@ -276,7 +307,7 @@ impl Task {
             NetCommand::Remember(peer, addresses) => {
                 let addresses: Vec<_> = addresses.into_iter().take(MAX_ADDRESSES).collect();
                 self.book.remember(peer, &addresses, Instant::now());
-                self.redial();
+                self.redial_soon();
             }
             NetCommand::Dial(target, purpose, reply) => self.dial(target, purpose, reply),
             NetCommand::Publish(topic, data, reply) => {
@@ -357,6 +388,7 @@ impl Task {
         self.traffic.retain(|peer, _| members.contains(peer));
         self.refusing_us.retain(|peer| members.contains(peer));
         self.renewed.retain(|peer, _| members.contains(peer));
+        self.wish();
         self.redial();
     }
 
@@ -401,6 +433,7 @@ impl Task {
     }
 
     fn status(&self) -> NetStatus {
+        let now = Instant::now();
         let connections: Vec<ConnectionInfo> = self
             .connections
             .values()
@@ -426,6 +459,7 @@ impl Task {
                 gossiping: following.contains(peer),
                 refuses_us: self.refusing_us.contains(peer),
                 discovered: entry.is_discovered(),
+                heard: entry.heard(now),
                 addresses: entry.addresses(),
                 dialling: entry.is_dialling(),
                 failures: entry.failures(),
@@ -443,8 +477,7 @@ impl Task {
                 .iter()
                 .filter_map(|l| Some((l.wanted.clone(), l.problem.clone()?)))
                 .collect(),
-            mdns: self.config.mdns && self.mdns_problem.is_none(),
-            mdns_problem: self.mdns_problem.clone(),
+            lan: self.lan.as_ref().map(Lan::status).unwrap_or_default(),
             members: self.members.len(),
             connections,
             peers,
@@ -465,6 +498,13 @@ impl Task {
             }
         }
         self.listeners = listeners;
+        if now >= self.forget_at {
+            self.forget_at = now + FORGET_LOOK;
+            for peer in self.book.forget_unheard(now) {
+                self.emit(NetEvent::Expired { peer });
+            }
+        }
+        self.tell_peers(now);
         self.redial();
     }
 
@@ -526,5 +566,20 @@ impl Task {
                 self.close_all(&peer);
             }
         }
+    }
+}
+
+/// What comes next, or nothing for ever.
+async fn next<T>(queue: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match queue {
+        Some(queue) => queue.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

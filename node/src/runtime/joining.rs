@@ -57,8 +57,10 @@ pub struct JoinOptions {
     pub record_nonce: [u8; 16],
     /// Addresses to ask besides those in the ticket.
     pub dial: Vec<Multiaddr>,
-    /// Look for nodes on the local network.
+    /// Look for nodes on the local network with mDNS.
     pub mdns: bool,
+    /// Look for members on the local network with beacons.
+    pub beacon: bool,
     /// When to give up; never if `None`.
     pub wait: Option<Duration>,
 }
@@ -151,6 +153,8 @@ pub async fn join(
         net::listen_everywhere(0),
     );
     config.mdns = options.mdns;
+    config.beacon = options.beacon.then(|| options.ticket.community());
+    config.find_everybody = true;
     let (net, mut events) = net::start(config)?;
     let on_event = RefCell::new(on_event);
     let tell = |event| on_event.borrow_mut()(event);

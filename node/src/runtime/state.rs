@@ -42,8 +42,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 const MAX_WAITERS: usize = 64;
 /// How long a device that was removed stays connected, so that it hears of it.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Devices of others on this network that are counted.
-const MAX_STRANGERS: usize = 1024;
 /// Nodes that are shown this device's enrolment at the same time.
 const MAX_ENROLMENTS: usize = 4;
 /// Roster changes from join streams that wait for the loop.
@@ -61,6 +59,8 @@ pub struct NodeOptions {
     pub listen: Vec<Multiaddr>,
     /// Look for members with mDNS, and be found.
     pub mdns: bool,
+    /// Send and hear beacons.
+    pub beacon: bool,
     /// Addresses to connect to at the start.
     pub dial: Vec<Multiaddr>,
 }
@@ -125,8 +125,8 @@ pub struct Node {
     seen_change: i64,
     announced: i64,
     started: Instant,
-    strangers: HashSet<PeerId>,
     mdns: bool,
+    beacon: bool,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -152,9 +152,10 @@ pub async fn run_as(
     let mut config =
         NetConfig::new(zeroize::Zeroizing::new(identity.device.to_bytes()), options.listen);
     config.mdns = options.mdns;
+    let community = store.community();
+    config.beacon = options.beacon.then_some(community);
     let (net, mut events) = net::start(config)?;
 
-    let community = store.community();
     let topic = gossip::topic(&community);
     net.subscribe(&topic).await?;
     let fold = Arc::new(Notify::new());
@@ -185,8 +186,8 @@ pub async fn run_as(
         })
         .await??,
         started: Instant::now(),
-        strangers: HashSet::new(),
         mdns: options.mdns,
+        beacon: options.beacon,
         counters: BTreeMap::new(),
         store,
         identity,
@@ -284,14 +285,8 @@ impl Node {
             NetEvent::Listening(address) => tracing::info!("listening on {address}"),
             NetEvent::ListenExpired(address) => tracing::info!("no longer listening on {address}"),
             NetEvent::Discovered { peer, addresses } => {
-                if self.members.contains(&peer) {
-                    self.remember(peer, &addresses).await?;
-                } else if self.strangers.len() < MAX_STRANGERS {
-                    self.strangers.insert(peer);
-                }
-            }
-            NetEvent::Expired { peer } => {
-                self.strangers.remove(&peer);
+                // They are the network's already; a good one is kept once a connection came of it.
+                tracing::debug!(%peer, ?addresses, "found");
             }
             NetEvent::Connected { peer, member: true, address, outbound } => {
                 if let Some(device) = device_of(&peer) {
@@ -326,6 +321,7 @@ impl Node {
             }
             NetEvent::Connected { member: false, .. }
             | NetEvent::Disconnected { member: false, .. }
+            | NetEvent::Expired { .. }
             | NetEvent::DialFailed { .. } => {}
         }
         Ok(())
@@ -578,7 +574,6 @@ impl Node {
         members.extend(leaving.keys());
         self.leaving = leaving;
         if members != self.members {
-            self.strangers.retain(|p| !members.contains(p));
             self.members = members.clone();
             self.net.set_members(members).await?;
         }
@@ -745,6 +740,7 @@ impl Node {
                     device: device_of(&p.peer)?.full(),
                     addresses: p.addresses.iter().map(ToString::to_string).collect(),
                     last_error: p.last_error.clone(),
+                    heard_s: p.heard.map(|d| d.as_secs()),
                 })
             })
             .collect();
@@ -753,10 +749,12 @@ impl Node {
             uptime_s: self.started.elapsed().as_secs(),
             listening: net.listening.iter().map(|a| format!("{a}/p2p/{own}")).collect(),
             mdns: self.mdns,
-            mdns_problem: net.mdns_problem,
+            mdns_problem: net.lan.mdns_problem,
+            beacon: self.beacon,
+            beacon_problem: net.lan.beacon_problem,
             peers,
             absent,
-            strangers: self.strangers.len(),
+            strangers: net.lan.strangers,
             counters: self.counters.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
         })
     }

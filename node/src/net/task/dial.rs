@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::address::{dialable, split_peer};
 use super::super::{DialError, DialTarget, NetEvent, Purpose};
-use super::{Dial, MAX_ERROR_TEXT, Task};
+use super::{Dial, GATHERING, MAX_ERROR_TEXT, Task};
 
 impl Task {
     pub(super) fn dial(
@@ -71,7 +71,13 @@ impl Task {
         }
     }
 
+    /// Dials whoever is due in a moment, so that what comes in a row is looked through once.
+    pub(super) fn redial_soon(&mut self) {
+        self.redial_at.get_or_insert_with(|| Instant::now() + GATHERING);
+    }
+
     pub(super) fn redial(&mut self) {
+        self.redial_at = None;
         let now = Instant::now();
         let connected: HashSet<PeerId> = self
             .connections

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, gossipsub, identify, mdns};
+use libp2p::{Multiaddr, PeerId, gossipsub, identify};
 
 use super::super::address::{dialable, ip_of, split_peer};
 use super::super::behaviour::{MemberBehaviourEvent, NodeBehaviourEvent};
@@ -30,10 +30,12 @@ impl Task {
             SwarmEvent::IncomingConnectionError { .. } => self.counters.inbound_failures += 1,
             SwarmEvent::NewListenAddr { address, .. } => {
                 self.book.network_changed(Instant::now());
+                self.wish();
                 self.emit(NetEvent::Listening(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.book.network_changed(Instant::now());
+                self.wish();
                 self.emit(NetEvent::ListenExpired(address));
             }
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
@@ -47,6 +49,7 @@ impl Task {
                 for address in addresses {
                     self.emit(NetEvent::ListenExpired(address));
                 }
+                self.wish();
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::debug!(%error, "a listener reports an error");
@@ -86,6 +89,9 @@ impl Task {
         if member {
             self.refusing_us.remove(&peer);
             self.book.connected(peer, outbound.then_some(&address), now);
+            if is_first {
+                self.note_for_exchange(&peer, true);
+            }
         }
         let Some(Dial { purpose, reply, .. }) = dial else { return };
         if reply.is_none() {
@@ -126,9 +132,10 @@ impl Task {
             self.traffic.remove(&peer);
             self.refusing_us.remove(&peer);
             self.book.disconnected(&peer, Instant::now());
+            self.note_for_exchange(&peer, false);
         }
         self.emit(NetEvent::Disconnected { peer, member });
-        self.redial();
+        self.redial_soon();
     }
 
     fn behaviour_event(&mut self, event: NodeBehaviourEvent) {
@@ -146,17 +153,12 @@ impl Task {
                     }
                 }
             },
-            NodeBehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.discovered(found),
-            NodeBehaviourEvent::Mdns(mdns::Event::Expired(gone)) => {
-                for (peer, address) in gone {
-                    if self.book.expire(&peer, &address) {
-                        self.emit(NetEvent::Expired { peer });
-                    }
-                }
-            }
             NodeBehaviourEvent::Join(inbound) => self.join_stream(inbound),
             NodeBehaviourEvent::Members(MemberBehaviourEvent::Sync(inbound)) => {
                 self.emit(NetEvent::SyncStream { peer: inbound.peer, stream: inbound.stream });
+            }
+            NodeBehaviourEvent::Members(MemberBehaviourEvent::Peers(inbound)) => {
+                self.peers_stream(inbound);
             }
             NodeBehaviourEvent::Members(MemberBehaviourEvent::Gossip(event)) => {
                 self.gossip_event(event);
@@ -181,21 +183,6 @@ impl Task {
         self.emit(NetEvent::JoinStream { peer, stream });
     }
 
-    fn discovered(&mut self, found: Vec<(PeerId, Multiaddr)>) {
-        let now = Instant::now();
-        let mut changed = Vec::new();
-        for (peer, address) in found {
-            if self.book.discover(peer, &address, now) && !changed.contains(&peer) {
-                changed.push(peer);
-            }
-        }
-        for peer in changed {
-            let addresses = self.book.addresses(&peer);
-            self.emit(NetEvent::Discovered { peer, addresses });
-        }
-        self.redial();
-    }
-
     /// A member says where it listens. Loopback addresses count only if it is on this machine.
     fn identified(&mut self, id: ConnectionId, peer: PeerId, listening: &[Multiaddr]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -216,6 +203,7 @@ impl Task {
         if !addresses.is_empty() && addresses != connection.told {
             connection.told.clone_from(&addresses);
             self.book.remember(peer, &addresses, Instant::now());
+            self.exchange.news(Instant::now());
             self.emit(NetEvent::Addresses { peer, addresses });
         }
     }
