@@ -29,6 +29,10 @@ const SEALED_PAGE_BYTES: u64 = 4096;
 pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 /// Idle reading connections kept open.
 const IDLE_READERS: usize = 4;
+/// KiB of pages that the writer keeps: what is inserted at random places of indexes comes back soon.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// KiB of pages that a reader keeps. There are several, and the system keeps the file's pages for all.
+const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Prepared statements kept by a connection.
 const STATEMENT_CACHE: usize = 128;
 
@@ -123,7 +127,7 @@ pub(super) fn open_writer(
     let conn = open(path, key, flags)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     conn.pragma_update(None, "journal_mode", "WAL")?;
-    tune(&conn)?;
+    tune(&conn, WRITER_CACHE_KIB)?;
     Ok(conn)
 }
 
@@ -185,7 +189,7 @@ fn open_reader(place: &Place) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open(path, place.key.as_ref(), flags)?;
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    tune(&conn)?;
+    tune(&conn, READER_CACHE_KIB)?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
 }
@@ -202,9 +206,9 @@ pub fn is_sealed(path: &Path) -> bool {
     read.is_ok_and(|whole| whole) && plain < PLAIN_MAGIC.len() / 2
 }
 
-fn tune(conn: &Connection) -> Result<(), StoreError> {
+fn tune(conn: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     // KiB, when negative.
-    conn.pragma_update(None, "cache_size", -32_768)?;
+    conn.pragma_update(None, "cache_size", -cache_kib)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "foreign_keys", false)?;
     // Without it a statement is compiled anew for each value it is given, wherever a partial index
