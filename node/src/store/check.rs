@@ -10,7 +10,9 @@ use rusqlite::types::ValueRef;
 use super::fold::load_group;
 use super::keys::Keyring;
 use super::roster_cache::bump_generation;
-use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, entry_id, read_entry};
+use super::rows::{
+    self, AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, PREV_ID, entry_id, meta, read_entry,
+};
 use super::{Durability, Store, StoreError, schema};
 
 /// Something wrong in a store.
@@ -124,14 +126,37 @@ impl Store {
         report: &mut CheckReport,
         progress: &mut impl FnMut(u64),
     ) -> Result<(), StoreError> {
-        let mut statement = conn.prepare(&format!(
+        let logs: Vec<i64> = conn
+            .prepare("SELECT l FROM logs ORDER BY l")?
+            .query_map([], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        for l in logs {
+            // Authentic headers of the log that vouch for what comes next, by the id they vouch for.
+            let mut vouching: HashMap<EntryId, Vec<Verified>> = HashMap::new();
+            // Places beyond 2^63 are stored as negative numbers.
+            for beyond in [true, false] {
+                self.check_log(conn, (l, beyond), &mut vouching, report, progress)?;
+            }
+        }
+        progress(report.entries);
+        Ok(())
+    }
+
+    /// A part of a log, the last entry first.
+    fn check_log(
+        &self,
+        conn: &Connection,
+        part: (i64, bool),
+        vouching: &mut HashMap<EntryId, Vec<Verified>>,
+        report: &mut CheckReport,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), StoreError> {
+        let mut statement = conn.prepare_cached(&format!(
             "SELECT {ENTRY_COLUMNS}, p.blob FROM entries e JOIN logs g ON g.l = e.l
-             LEFT JOIN payloads p ON p.n = e.n ORDER BY e.l, e.seq DESC"
+             LEFT JOIN payloads p ON p.n = e.n
+             WHERE e.l = ?1 AND (e.seq < 0) = ?2 ORDER BY e.seq DESC"
         ))?;
-        let mut found = statement.query([])?;
-        // Authentic headers of the log that vouch for what comes next, by the id they vouch for.
-        let mut vouching: HashMap<EntryId, Vec<Verified>> = HashMap::new();
-        let mut log = None;
+        let mut found = statement.query(part)?;
         while let Some(row) = found.next()? {
             report.entries += 1;
             if report.entries.is_multiple_of(1024) {
@@ -144,10 +169,6 @@ impl Store {
                     continue;
                 }
             };
-            if log != Some(stored.l) {
-                log = Some(stored.l);
-                vouching.clear();
-            }
             let verified = stored.verified;
             let id = verified.id();
             let signed = lanai_crdt::entry::Signed::decode(
@@ -176,7 +197,6 @@ impl Store {
             }
             vouching.entry(verified.header().prev).or_default().push(verified);
         }
-        progress(report.entries);
         Ok(())
     }
 
@@ -244,7 +264,7 @@ impl Store {
                 use rusqlite::OptionalExtension as _;
                 Ok(ctx
                     .conn
-                    .prepare_cached("SELECT n, class FROM entries WHERE id = ?1")?
+                    .prepare_cached(&format!("SELECT e.n, e.class FROM entries e WHERE {ID_IS_1}"))?
                     .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
                     .optional()?)
             };
@@ -298,11 +318,18 @@ impl Store {
 /// Takes an entry out of every table. Who follows it in its log waits for it again, and so can vouch
 /// for it when it comes back; who comes before it is a head of the log again.
 fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
-    // In the packed header `prev` begins at byte 10 (SQLite counts from one).
+    // Who names it by number names it by id again: the header of `pack_header` has `prev` in it then.
+    conn.execute(
+        "UPDATE entries AS c SET prev = NULL,
+         header = CAST(substr(c.header, 1, 2) || e.id || substr(c.header, 3) AS BLOB)
+         FROM entries e WHERE e.n = ?1 AND c.l = e.l AND c.seq = e.seq + 1 AND c.prev = e.n",
+        [n],
+    )?;
     conn.execute(
         "INSERT OR REPLACE INTO past_waits (n, prev, why)
          SELECT c.n, e.id, 0 FROM entries e
-         JOIN entries c ON c.l = e.l AND c.seq = e.seq + 1 AND substr(c.header, 11, 32) = e.id
+         JOIN entries c ON c.l = e.l AND c.seq = e.seq + 1 AND c.prev IS NULL
+             AND substr(c.header, 3, 32) = e.id
          WHERE e.n = ?1",
         [n],
     )?;
@@ -312,11 +339,13 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
         [n],
     )?;
     conn.execute(
-        "INSERT OR IGNORE INTO log_heads (n)
-         SELECT p.n FROM entries e JOIN entries p ON p.l = e.l AND p.seq = e.seq - 1
-         WHERE e.n = ?1 AND NOT EXISTS (
-             SELECT 1 FROM entries o WHERE o.l = p.l AND o.seq = e.seq AND o.n <> e.n
-             AND substr(o.header, 11, 32) = p.id)",
+        &format!(
+            "INSERT OR IGNORE INTO log_heads (n)
+             SELECT p.n FROM entries g JOIN entries p ON p.l = g.l AND p.seq = g.seq - 1
+             WHERE g.n = ?1 AND NOT EXISTS (
+                 SELECT 1 FROM entries e WHERE e.l = p.l AND e.seq = g.seq AND e.n <> g.n
+                 AND {PREV_ID} = p.id)"
+        ),
         [n],
     )?;
     for table in [
@@ -334,6 +363,8 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
     }
     conn.execute("DELETE FROM thread_entries WHERE n = ?1", [n])?;
     conn.execute("DELETE FROM entries WHERE n = ?1", [n])?;
+    let left = rows::get_u64(conn, meta::ENTRIES)?.saturating_sub(1);
+    rows::set_meta(conn, meta::ENTRIES, &left.to_be_bytes())?;
     // The number may be given again, to an entry that nobody else holds.
     conn.execute("UPDATE held SET upto = ?1 - 1 WHERE upto >= ?1", [n])?;
     Ok(())

@@ -17,7 +17,7 @@ use lanai_crdt::roster::Cut;
 use rusqlite::OptionalExtension as _;
 
 use super::StoreError;
-use super::rows::{self, Stored};
+use super::rows::{self, ID_IS_1, Stored};
 use super::write::Ctx;
 
 /// The table and column of this module.
@@ -93,11 +93,11 @@ impl Ctx<'_> {
 
     /// Lists those of `ids` for folding that are not judged by their own past.
     fn list_judged(&self, ids: &HashSet<EntryId>) -> Result<(), StoreError> {
-        let mut list = self.conn.prepare_cached(
+        let mut list = self.conn.prepare_cached(&format!(
             "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e JOIN payloads b ON b.n = e.n
-             WHERE e.id = ?1 AND e.judged IS NOT NULL AND e.class > 0 AND e.past IS NOT NULL
-             AND e.state IN (0, 2)",
-        )?;
+             WHERE {ID_IS_1} AND e.judged IS NOT NULL AND e.class > 0 AND e.past IS NOT NULL
+             AND e.state IN (0, 2)"
+        ))?;
         for id in ids {
             list.execute([id.as_bytes()])?;
         }

@@ -8,8 +8,9 @@
 //!    unread. Whatever can change that (a key, a roster entry, a payload) puts it into `todo` again.
 //! 3. Texts are not stored twice: views hold titles, names, numbers and where a text is; the text
 //!    itself is opened when it is read. The full text index holds words only.
-//! 4. A rowid of the full text index is the post's sort time (48 bits) and 15 bits to tell posts of
-//!    one millisecond apart, so that "newest first" is the index's own order.
+//! 4. A rowid of the full text index is the post's sort time and [`PLACE_BITS`] bits to tell posts of
+//!    one millisecond apart, so that "newest first" is the index's own order. The index keeps how far it is
+//!    from one rowid to the next for each word of each post, so every bit here is paid for often.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -26,9 +27,17 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::keys::Keyring;
-use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, Stored, read_entry, state};
+use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, Stored, read_entry, state};
 use super::write::{Ctx, declared_thread, role_from};
 use super::{Durability, Store, StoreError};
+
+/// Bits of a rowid of the full text index below the milliseconds.
+const PLACE_BITS: u32 = 4;
+
+/// The first rowid of the full text index for what is sorted by this time, Unix milliseconds.
+pub(super) fn doc_from(sort: i64) -> i64 {
+    sort.clamp(0, (1 << 47) - 1) << PLACE_BITS
+}
 
 /// What [`Store::fold_pending`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -58,39 +67,48 @@ pub(super) fn open_body(keys: &Keyring, stored: &Stored, blob: &[u8]) -> Result<
     payload::decode(class, &body).map_err(|e| void(&e))
 }
 
+/// Entries that were judged and opened in this transaction, by number: they need not be read again.
+pub(super) type Opened = HashMap<N, TalkEntry>;
+
 /// Loads what a group of threads is folded from: entries that count and are good, each with its
-/// number. `opened` holds bodies that were opened already.
+/// number.
 pub(super) fn load_group(
     conn: &Connection,
     community: &CommunityId,
     keys: &Keyring,
     group: i64,
-    opened: &HashMap<N, Body>,
+    opened: &Opened,
 ) -> Result<Vec<(N, TalkEntry)>, StoreError> {
+    let mut numbers = conn.prepare_cached(
+        "SELECT te.n FROM threads tt JOIN thread_entries te ON te.t = tt.t WHERE tt.grp = ?1",
+    )?;
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
-         FROM threads tt JOIN thread_entries te ON te.t = tt.t
-         JOIN entries e ON e.n = te.n JOIN logs g ON g.l = e.l
+         FROM entries e JOIN logs g ON g.l = e.l
          JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
          LEFT JOIN payloads p ON p.n = e.n
-         WHERE tt.grp = ?1 AND e.state = 0
+         WHERE e.n = ?1 AND e.state = 0
          AND NOT EXISTS (SELECT 1 FROM todo d WHERE d.n = e.n)"
     ))?;
-    let mut rows = statement.query([group])?;
+    let mut numbers = numbers.query([group])?;
     let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(number) = numbers.next()? {
+        let n: N = number.get(0)?;
+        if let Some(entry) = opened.get(&n) {
+            entries.push((n, entry.clone()));
+            continue;
+        }
+        let mut rows = statement.query([n])?;
+        let Some(row) = rows.next()? else { continue };
         let Ok(stored) = read_entry(row, community)? else { continue };
-        let body = match opened.get(&stored.n) {
-            Some(body) => body.clone(),
-            None => match row.get_ref(AFTER_ENTRY + 2)? {
-                ValueRef::Blob(blob) => match open_body(keys, &stored, blob) {
-                    Ok(body) => body,
-                    Err(_) => continue,
-                },
-                // Of a post whose text was dropped, only that it was there can be folded.
-                ValueRef::Null if stored.class() == Some(Class::Post) => Body::Unknown(0),
-                _ => continue,
+        let body = match row.get_ref(AFTER_ENTRY + 2)? {
+            ValueRef::Blob(blob) => match open_body(keys, &stored, blob) {
+                Ok(body) => body,
+                Err(_) => continue,
             },
+            // Of a post whose text was dropped, only that it was there can be folded.
+            ValueRef::Null if stored.class() == Some(Class::Post) => Body::Unknown(0),
+            _ => continue,
         };
         let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
         let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
@@ -128,7 +146,7 @@ impl Ctx<'_> {
     pub(super) fn fold(&mut self, entries: &[N]) -> Result<Vec<EntryId>, StoreError> {
         let mut groups: BTreeSet<i64> = BTreeSet::new();
         let mut people: BTreeSet<i64> = BTreeSet::new();
-        let mut opened: HashMap<N, Body> = HashMap::new();
+        let mut opened = Opened::new();
         for n in entries {
             self.conn.prepare_cached("DELETE FROM todo WHERE n = ?1")?.execute([n])?;
             self.fold_one(*n, &mut groups, &mut people, &mut opened)?;
@@ -151,7 +169,7 @@ impl Ctx<'_> {
         n: N,
         groups: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
-        opened: &mut HashMap<N, Body>,
+        opened: &mut Opened,
     ) -> Result<(), StoreError> {
         let Some(stored) = super::rows::entry_by_number(self.conn, &self.community, n)? else {
             return Ok(());
@@ -229,7 +247,15 @@ impl Ctx<'_> {
         }
         self.connect(t, stand.role, &body)?;
         groups.insert(self.group(t)?);
-        opened.insert(n, body);
+        let entry = TalkEntry {
+            id,
+            member: stand.member,
+            role: stand.role,
+            time: header.time,
+            refs: header.refs().to_vec(),
+            body,
+        };
+        opened.insert(n, entry);
         Ok(())
     }
 
@@ -310,7 +336,7 @@ impl Ctx<'_> {
     pub(super) fn fold_group(
         &mut self,
         group: i64,
-        opened: &HashMap<N, Body>,
+        opened: &Opened,
         touched: &mut Vec<EntryId>,
     ) -> Result<(), StoreError> {
         let (conn, community) = (self.conn, self.community);
@@ -557,20 +583,24 @@ impl Ctx<'_> {
     }
 
     /// A free rowid for a post of this sort time. The range in which one is looked for doubles with
-    /// each failure, so that many posts of one millisecond cost little.
-    pub(super) fn free_doc(&self, sort: i64, n: N) -> Result<i64, StoreError> {
-        let base = sort.clamp(0, (1 << 47) - 1) << 15;
+    /// every second failure, so that many posts of one millisecond cost little; a thousand of them reach some
+    /// hundred milliseconds into the time of others.
+    pub(super) fn free_doc(&mut self, sort: i64, n: N) -> Result<i64, StoreError> {
+        let base = doc_from(sort);
         let mut taken = self.conn.prepare_cached(
             "SELECT 1 FROM posts WHERE doc = ?1 UNION ALL SELECT 1 FROM docs WHERE doc = ?1",
         )?;
-        for attempt in 0..40u32 {
-            let bits = 15 + attempt / 4;
+        // Where it was crowded a moment ago it still is.
+        let known = self.crowded.entry(base).or_insert(0);
+        for attempt in *known..80u32 {
+            let bits = PLACE_BITS + attempt / 2;
             let mix = n
                 .wrapping_add(i64::from(attempt))
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
             let offset = (mix.cast_unsigned() >> (64 - bits)).cast_signed();
             let doc = base.saturating_add(offset).max(1);
             if !taken.exists([doc])? {
+                *known = attempt & !1;
                 return Ok(doc);
             }
         }
@@ -617,7 +647,7 @@ pub(super) fn load_root(
         "SELECT {ENTRY_COLUMNS}, m.id, p.blob
          FROM entries e JOIN logs g ON g.l = e.l
          JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
-         JOIN payloads p ON p.n = e.n WHERE e.id = ?1 AND e.state = 0"
+         JOIN payloads p ON p.n = e.n WHERE {ID_IS_1} AND e.state = 0"
     ))?;
     let mut rows = statement.query([root.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(None) };

@@ -7,7 +7,7 @@
 use lanai_crdt::id::{DeviceId, EntryId, LogId, LogNumber};
 use rusqlite::OptionalExtension as _;
 
-use super::rows::{entry_id, ordered, unordered};
+use super::rows::{entry_id, placed, unordered, unplaced};
 use super::{Durability, Store, StoreError};
 use crate::sync::{Front, IdPrefix, LogFront, id_prefix};
 
@@ -57,7 +57,7 @@ impl Store {
             let mut statement = conn.prepare_cached(
                 "SELECT e.l, g.device, g.number, e.seq, e.id, m.n IS NOT NULL FROM entries e
                  JOIN logs g ON g.l = e.l LEFT JOIN missing_payloads m ON m.n = e.n
-                 ORDER BY e.l, e.seq",
+                 WHERE e.seq >= 0 ORDER BY e.l, e.seq",
             )?;
             let mut found = statement.query([])?;
             let mut front = Front::new();
@@ -76,7 +76,7 @@ impl Store {
                 if reading.ended {
                     continue;
                 }
-                let seq = unordered(row.get(3)?);
+                let seq = unplaced(row.get(3)?);
                 let (next, missing) = (reading.ids.len() as u64, row.get::<_, bool>(5)?);
                 if seq + 1 == next {
                     // Two for the last place: which of them another holds, one cannot say shortly.
@@ -102,15 +102,17 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut logs = conn.prepare_cached(
                 "SELECT g.l, g.device, g.number,
-                 (SELECT min(seq) FROM (SELECT seq FROM entries WHERE l = g.l
+                 (SELECT min(seq) FROM (SELECT seq FROM entries WHERE l = g.l AND seq >= 0
                   AND EXISTS (SELECT 1 FROM forked_logs f WHERE f.l = g.l)
                   GROUP BY seq HAVING count(*) > 1))
                  FROM logs g",
             )?;
             let mut at = conn.prepare_cached("SELECT id FROM entries WHERE l = ?1 AND seq = ?2")?;
             let mut rest = conn.prepare_cached(
-                "SELECT e.id, e.time, e.class, length(e.header), coalesce(length(b.blob), 0), e.n
-                 FROM entries e LEFT JOIN payloads b ON b.n = e.n WHERE e.l = ?1 AND e.seq >= ?2",
+                "SELECT e.id, e.time, e.class, length(e.header) + 32 * (e.prev IS NOT NULL)
+                 + 32 * (e.thread IS NOT NULL) + 34, coalesce(length(b.blob), 0), e.n
+                 FROM entries e LEFT JOIN payloads b ON b.n = e.n WHERE e.l = ?1
+                 AND (e.seq >= ?2 OR e.seq < 0)",
             )?;
             let mut found = logs.query([])?;
             let mut out = Vec::new();
@@ -120,20 +122,20 @@ impl Store {
                     continue;
                 };
                 let log = LogId { device, number: LogNumber(row.get(2)?) };
-                let fork = row.get::<_, Option<i64>>(3)?.map(unordered);
+                let fork = row.get::<_, Option<i64>>(3)?.map(unplaced);
                 let mut from = 0;
                 for (place, prefix) in front.get(&log).into_iter().flat_map(LogFront::points) {
                     if fork.is_some_and(|f| place >= f) {
                         continue;
                     }
                     let here: Option<Vec<u8>> =
-                        at.query_row((l, ordered(place)), |r| r.get(0)).optional()?;
+                        at.query_row((l, placed(place)), |r| r.get(0)).optional()?;
                     if here.is_some_and(|id| id.starts_with(prefix)) {
                         from = place.saturating_add(1);
                         break;
                     }
                 }
-                let mut entries = rest.query((l, ordered(from)))?;
+                let mut entries = rest.query((l, placed(from)))?;
                 while let Some(row) = entries.next()? {
                     let stored = row.get::<_, i64>(3)?.unsigned_abs();
                     let blob = row.get::<_, i64>(4)?.unsigned_abs();

@@ -14,7 +14,7 @@ use lanai_crdt::clock::Hlc;
 use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use rusqlite::OptionalExtension as _;
 
-use super::rows::unordered;
+use super::rows::{ID_IS_1, unordered};
 use super::{Durability, Store, StoreError};
 
 /// held: all entries up to number `upto` are on this device; at: when it was heard, Unix milliseconds.
@@ -93,9 +93,9 @@ impl Store {
                 let standing = device.and_then(|device| roster.standing(&device));
                 heard.extend(standing.map(|s| s.member).zip(row.get(1).ok()));
             }
-            let mut place = conn.prepare_cached(
-                "SELECT e.n, g.device FROM entries e JOIN logs g ON g.l = e.l WHERE e.id = ?1",
-            )?;
+            let mut place = conn.prepare_cached(&format!(
+                "SELECT e.n, g.device FROM entries e JOIN logs g ON g.l = e.l WHERE {ID_IS_1}"
+            ))?;
             let mut holders = Vec::with_capacity(ids.len());
             for id in ids {
                 let found = place.query_row([id.as_bytes()], |row| {

@@ -23,7 +23,7 @@ use lanai_crdt::seal::CryptoRng;
 use rusqlite::OptionalExtension as _;
 
 use super::roster_cache::open_roster_entry;
-use super::rows::{self, N, meta};
+use super::rows::{self, ID_IS_1, N, meta};
 use super::token::TOKEN_BYTES;
 use super::write::Ctx;
 use super::{Durability, Place, Store, StoreError};
@@ -223,10 +223,10 @@ impl Ctx<'_> {
     ) -> Result<bool, StoreError> {
         let found: Option<(N, bool, bool)> = self
             .conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT e.n, e.sig IS NULL, EXISTS (SELECT 1 FROM missing_payloads x WHERE x.n = e.n)
-                 FROM entries e WHERE e.id = ?1",
-            )?
+                 FROM entries e WHERE {ID_IS_1}"
+            ))?
             .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
             .optional()?;
         let Some((n, unsigned, without)) = found else { return Ok(false) };

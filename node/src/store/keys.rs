@@ -183,17 +183,17 @@ impl Ctx<'_> {
             .execute((key.id().as_bytes(), key.expose()))?;
         let epoch = key.id().short_ref();
         self.keys()?.keys.insert(epoch, key.clone());
-        // In the packed header the epoch's name begins at byte 50 (SQLite counts from one).
         self.conn
             .prepare_cached(
                 "INSERT OR IGNORE INTO todo (n) SELECT n FROM entries
-                 WHERE state = ?1 AND substr(header, 51, 16) = ?2",
+                 WHERE state = ?1 AND epoch = (SELECT k FROM epochs WHERE ref = ?2)",
             )?
             .execute((state::NO_KEY, epoch.0))?;
         let readable = self
             .conn
             .prepare_cached(
-                "UPDATE entries SET state = 0 WHERE state = ?1 AND substr(header, 51, 16) = ?2",
+                "UPDATE entries SET state = 0
+                 WHERE state = ?1 AND epoch = (SELECT k FROM epochs WHERE ref = ?2)",
             )?
             .execute((state::NO_KEY, epoch.0))?;
         Ok(readable)

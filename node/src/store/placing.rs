@@ -18,7 +18,7 @@ use lanai_crdt::thread::{PostView, TalkEntry, Thread};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::StoreError;
-use super::rows::{N, entry_id};
+use super::rows::{ID_IS_1, N, entry_id};
 use super::write::Ctx;
 
 impl Ctx<'_> {
@@ -121,10 +121,10 @@ pub(super) fn thread_of_post(
     id: &EntryId,
 ) -> Result<Option<(EntryId, String)>, StoreError> {
     Ok(conn
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT s.id, s.title FROM entries e JOIN posts p ON p.n = e.n
-             JOIN threads s ON s.t = p.t WHERE e.id = ?1",
-        )?
+             JOIN threads s ON s.t = p.t WHERE {ID_IS_1}"
+        ))?
         .query_row([id.as_bytes()], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))
         .optional()?)
 }

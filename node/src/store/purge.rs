@@ -11,10 +11,10 @@
 use std::path::{Path, PathBuf};
 
 use lanai_crdt::thread::withdrawn_texts;
-use rusqlite::OptionalExtension as _;
 
 use super::fold::load_group;
 use super::keys::Keyring;
+use super::rows::number_of;
 use super::{Durability, Store, StoreError, backup};
 
 /// How long another's text is kept after it was withdrawn: three days, in milliseconds.
@@ -74,12 +74,7 @@ impl Store {
                 )?;
                 let entries: Vec<_> = loaded.into_iter().map(|(_, entry)| entry).collect();
                 for text in withdrawn_texts(&entries) {
-                    let n: Option<i64> = ctx
-                        .conn
-                        .prepare_cached("SELECT n FROM entries WHERE id = ?1")?
-                        .query_row([text.id.as_bytes()], |r| r.get(0))
-                        .optional()?;
-                    let Some(n) = n else { continue };
+                    let Some(n) = number_of(ctx.conn, &text.id)? else { continue };
                     if Some(text.author) != me
                         && text.withdrawn_ms.saturating_add(GRACE_MS) > now_ms
                     {

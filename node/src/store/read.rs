@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use super::attention::{AskFacts, Stance, ask_facts, stance_of, workers_of};
 use super::fold::{load_group, load_specials, open_body, thread_state_from, thread_state_number};
 use super::keys::Keyring;
-use super::rows::{self, N, entry_id, state};
+use super::rows::{self, ID_IS_1, N, entry_id, packed_tail, state};
 use super::{Durability, Store, StoreError, placing};
 
 /// Candidates given for an ambiguous id.
@@ -288,13 +288,20 @@ pub(super) fn thread_named_by(
     conn: &Connection,
     id: &EntryId,
 ) -> Result<Option<EntryId>, StoreError> {
-    let header: Option<(i64, Vec<u8>)> = conn
-        .prepare_cached("SELECT class, header FROM entries WHERE id = ?1")?
-        .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
+    type Row = (i64, Option<Vec<u8>>, bool, Vec<u8>);
+    let row: Option<Row> = conn
+        .prepare_cached(&format!(
+            "SELECT e.class, (SELECT t.id FROM threads t WHERE t.t = e.thread), e.prev IS NULL,
+             e.header FROM entries e WHERE {ID_IS_1}"
+        ))?
+        .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
         .optional()?;
-    let Some((_, header)) = header.filter(|(class, _)| *class > 0) else { return Ok(None) };
-    // In the packed header the heads begin at byte 102.
-    let tail = header.get(102..).unwrap_or_default();
+    let row = row.filter(|(class, ..)| *class > 0);
+    let Some((_, thread, names_prev, header)) = row else { return Ok(None) };
+    if let Some(thread) = thread {
+        return Ok(EntryId::from_slice(&thread));
+    }
+    let tail = packed_tail(&header, names_prev);
     let heads = tail.first().map_or(0, |n| usize::from(*n));
     let refs = tail.get(1 + 32 * heads..).unwrap_or_default();
     let first = if refs.first().is_some_and(|n| *n > 0) { refs.get(1..33) } else { None };

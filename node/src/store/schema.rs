@@ -3,7 +3,7 @@
 //! | table | holds | truth or view |
 //! | --- | --- | --- |
 //! | `meta` | settings, own log, token, clock | local truth |
-//! | `logs` | (device, log number) | truth |
+//! | `logs`, `epochs` | (device, log number); the names of epochs in headers | truth |
 //! | `entries` | authentic headers of enrolled devices: the reconciled set | truth |
 //! | `payloads` | sealed blobs by entry | truth, purgeable |
 //! | `waiting` | authentic entries of devices that nobody enrolled yet | truth, capped |
@@ -58,6 +58,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::own_state::MIGRATION,
     super::fronts::MIGRATION,
     super::held::MIGRATION,
+    PACKED,
+    POSTS,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -246,6 +248,100 @@ DROP TABLE weaves;
 UPDATE entries SET state = 0 WHERE state = 4 AND class > 0;
 ";
 
+/// Entries in less space: what is the same for many, or is here already, is named by a number.
+///
+/// `seq` is a plain number; see `rows::placed`. `epoch`: a number of `epochs`, the names of epochs in headers.
+/// `prev`: the entry before it in its log, where that is here. `thread`: the thread that its first ref
+/// names. `header`: see `rows::pack_header`. `entries_by_id`: see `rows::ID_IS_1`.
+///
+/// In a header as it was packed before, the fields began at (counted from one): seq 3, prev 11, time 43,
+/// epoch 51, payload hash 67, payload length 99, number of heads 103, number of refs 104 + 32 heads.
+const PACKED: &str = r"
+CREATE TABLE epochs (k INTEGER PRIMARY KEY, ref BLOB NOT NULL UNIQUE);
+INSERT OR IGNORE INTO epochs (ref) SELECT DISTINCT substr(header, 51, 16) FROM entries;
+CREATE TABLE packed (
+    n INTEGER PRIMARY KEY,
+    id BLOB NOT NULL,
+    l INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    past INTEGER,
+    state INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL,
+    prev INTEGER,
+    thread INTEGER,
+    header BLOB NOT NULL,
+    sig BLOB,
+    judged INTEGER
+);
+INSERT INTO packed
+    SELECT e.n, e.id, e.l,
+        CASE WHEN e.seq < 0 THEN e.seq + 9223372036854775807 + 1
+            ELSE e.seq - 9223372036854775807 - 1 END,
+        e.time, e.class, e.past, e.state, o.k, p.n, t.t,
+        CAST(substr(e.header, 1, 2)
+            || CASE WHEN p.n IS NULL THEN substr(e.header, 11, 32) ELSE x'' END
+            || substr(e.header, 67, 32) || substr(e.header, 101, 2)
+            || CASE WHEN t.t IS NULL THEN substr(e.header, 103)
+                ELSE substr(e.header, 103, e.refs - 102) || substr(e.header, e.refs + 33) END
+            AS BLOB),
+        e.sig, e.judged
+    FROM (SELECT *, 104 + 32 * (instr(x'0001020304', substr(header, 103, 1)) - 1) AS refs
+        FROM entries) e
+    JOIN epochs o ON o.ref = substr(e.header, 51, 16)
+    LEFT JOIN entries p ON p.id = substr(e.header, 11, 32) AND p.l = e.l AND p.seq = e.seq - 1
+    LEFT JOIN threads t ON e.class > 0 AND substr(e.header, 1, 1) = x'01'
+        AND substr(e.header, e.refs, 1) > x'00' AND t.id = substr(e.header, e.refs + 1, 32)
+    ORDER BY e.n;
+DROP TABLE entries;
+ALTER TABLE packed RENAME TO entries;
+CREATE INDEX entries_by_id ON entries (substr(id, 1, 8));
+CREATE INDEX entries_by_log ON entries (l, seq);
+CREATE INDEX entries_of_roster ON entries (n) WHERE class = 0;
+CREATE INDEX entries_set_aside ON entries (state) WHERE state BETWEEN 1 AND 5;
+INSERT OR REPLACE INTO meta
+    SELECT 'entries', unhex(printf('%016X', count(*))) FROM entries;
+";
+
+/// Posts by their number, with fewer and shorter indexes, and shorter rowids in the full text index (see
+/// `fold::doc_from`): everything is folded again. What else is indexed keeps its order; of thousands within
+/// one eighth of a second some would have to be folded again to be found.
+const POSTS: &str = r"
+DROP TABLE posts;
+CREATE TABLE posts (
+    n INTEGER PRIMARY KEY,
+    doc INTEGER NOT NULL UNIQUE,
+    grp INTEGER NOT NULL,
+    t INTEGER NOT NULL,
+    text_n INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    parent INTEGER,
+    origin INTEGER,
+    sort INTEGER NOT NULL,
+    print BLOB NOT NULL,
+    hidden INTEGER NOT NULL DEFAULT 0,
+    unread INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX posts_by_group ON posts (grp);
+CREATE INDEX posts_hidden ON posts (grp) WHERE hidden = 1;
+CREATE INDEX posts_unread ON posts (t, author)
+    WHERE unread = 1 AND hidden = 0 AND origin IS NULL;
+CREATE TEMP TABLE moved AS SELECT *,
+    (min(sort, 140737488355327) >> 7 << 11) + row_number() OVER (PARTITION BY sort >> 7 ORDER BY doc)
+    AS place FROM docs;
+DELETE FROM docs;
+INSERT OR IGNORE INTO docs (doc, kind, subject, sort, title, text)
+    SELECT place, kind, subject, sort, title, text FROM moved;
+DROP TABLE moved;
+INSERT INTO fts (fts) VALUES ('delete-all');
+INSERT INTO fts (fts, rank) VALUES ('hashsize', 4194304);
+INSERT INTO fts (rowid, title, body) SELECT doc, title, text FROM docs;
+INSERT OR IGNORE INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
+    WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
+UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
+";
+
 /// Tables that are folds of the others and can be emptied and made again.
 pub(super) const DROP_VIEWS: &str = r"
 DELETE FROM todo;
@@ -268,6 +364,7 @@ CREATE VIRTUAL TABLE fts USING fts5(
     title, body, content = '', contentless_delete = 1,
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
+INSERT INTO fts (fts, rank) VALUES ('hashsize', 4194304);
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;
@@ -275,6 +372,8 @@ DELETE FROM side_seals;
 INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
     WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
+INSERT OR REPLACE INTO meta
+    SELECT 'entries', unhex(printf('%016X', count(*))) FROM entries;
 ";
 
 /// What [`migrate`] did.

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use super::append::{NewEntry, NewRef};
 use super::fold::load_group;
 use super::keys::Keyring;
-use super::rows::N;
+use super::rows::{ID_IS_1, N, number_of};
 use super::write::Ctx;
 use super::{Author, Durability, Store, StoreError, ThreadView};
 
@@ -168,11 +168,11 @@ pub struct SideTalkView {
 
 /// Marks the posts of talks among `shown` as read; gives how many were new.
 pub(super) fn mark_read(conn: &Connection, shown: &[EntryId]) -> Result<u64, StoreError> {
-    let mut mark = conn.prepare_cached(
+    let mut mark = conn.prepare_cached(&format!(
         "INSERT OR IGNORE INTO reads (n) SELECT e.n FROM entries e
          LEFT JOIN thread_entries x ON x.n = e.n
-         WHERE e.id = ?1 AND EXISTS (SELECT 1 FROM side_keys k WHERE k.t = x.t)",
-    )?;
+         WHERE {ID_IS_1} AND EXISTS (SELECT 1 FROM side_keys k WHERE k.t = x.t)"
+    ))?;
     let mut marked = 0;
     for id in shown {
         marked += u64::try_from(mark.execute([id.as_bytes()])?).unwrap_or(0);
@@ -333,12 +333,7 @@ impl Ctx<'_> {
     }
 
     fn body_of_entry(&mut self, id: &EntryId) -> Result<Option<Body>, StoreError> {
-        let n: Option<N> = self
-            .conn
-            .prepare_cached("SELECT n FROM entries WHERE id = ?1")?
-            .query_row([id.as_bytes()], |r| r.get(0))
-            .optional()?;
-        n.map_or(Ok(None), |n| self.body(n))
+        number_of(self.conn, id)?.map_or(Ok(None), |n| self.body(n))
     }
 
     /// What an entry says, if it can be opened.

@@ -61,7 +61,7 @@ impl Store {
             };
             let (before, threads_before) = self.before_admission(conn)?;
             Ok(Stats {
-                entries: count("SELECT count(*) FROM entries")?,
+                entries: rows::get_u64(conn, rows::meta::ENTRIES)?,
                 logs: count("SELECT count(*) FROM logs")?,
                 threads: count("SELECT count(*) FROM threads WHERE hash IS NOT NULL")?,
                 posts: count("SELECT count(*) FROM posts")?,
@@ -99,7 +99,7 @@ impl Store {
                 .prepare_cached(
                     "SELECT count(*), count(t.t) FROM entries e
                      LEFT JOIN threads t ON t.id = e.id AND e.class = 2
-                     WHERE e.state = 1 AND substr(e.header, 51, 16) = ?1",
+                     WHERE e.state = 1 AND e.epoch = (SELECT k FROM epochs WHERE ref = ?1)",
                 )?
                 .query_row([epoch.short_ref().0], |r| Ok((r.get(0)?, r.get(1)?)))?;
             counts = (counts.0 + entries.unsigned_abs(), counts.1 + threads.unsigned_abs());

@@ -12,7 +12,8 @@ use lanai_crdt::roster::Roster;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::rows::{
-    self, AFTER_ENTRY, ENTRY_COLUMNS, entry_by_number, entry_id, read_entry, unordered, why,
+    self, AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, entry_by_number, entry_id, read_entry, unordered,
+    why,
 };
 use super::{Store, StoreError};
 
@@ -109,8 +110,7 @@ impl Store {
     pub fn set_summary(&self) -> Result<SetSummary, StoreError> {
         self.inner.connections.read(|conn| {
             let roster = self.inner.rosters.get(conn)?.roster().hash();
-            let entries: i64 =
-                conn.prepare_cached("SELECT count(*) FROM entries")?.query_row([], |r| r.get(0))?;
+            let entries = rows::get_u64(conn, rows::meta::ENTRIES)?;
             let mut statement =
                 conn.prepare_cached("SELECT e.id FROM log_heads h JOIN entries e ON e.n = h.n")?;
             let heads = statement
@@ -121,13 +121,7 @@ impl Store {
                 .exists([why::HOLE])?;
             let wanted_payloads =
                 conn.prepare_cached("SELECT 1 FROM missing_payloads LIMIT 1")?.exists([])?;
-            Ok(SetSummary {
-                roster,
-                entries: entries.unsigned_abs(),
-                heads,
-                holes,
-                wanted_payloads,
-            })
+            Ok(SetSummary { roster, entries, heads, holes, wanted_payloads })
         })
     }
 
@@ -181,8 +175,9 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut places = Vec::with_capacity(ids.len());
             {
-                let mut place =
-                    conn.prepare_cached("SELECT l, seq, n FROM entries WHERE id = ?1")?;
+                let mut place = conn.prepare_cached(&format!(
+                    "SELECT e.l, e.seq, e.n FROM entries e WHERE {ID_IS_1}"
+                ))?;
                 for id in ids {
                     let found: Option<(i64, i64, i64)> = place
                         .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
@@ -226,7 +221,8 @@ impl Store {
     /// When the store cannot be read.
     pub fn unknown(&self, ids: &[EntryId]) -> Result<Vec<EntryId>, StoreError> {
         self.inner.connections.read(|conn| {
-            let mut known = conn.prepare_cached("SELECT 1 FROM entries WHERE id = ?1")?;
+            let mut known =
+                conn.prepare_cached(&format!("SELECT 1 FROM entries e WHERE {ID_IS_1}"))?;
             let mut out = Vec::new();
             for id in ids {
                 if !known.exists([id.as_bytes()])? {
@@ -244,9 +240,9 @@ impl Store {
     /// When the store cannot be read.
     pub fn payload(&self, id: &EntryId) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.connections.read(|conn| {
-            let mut statement = conn.prepare_cached(
-                "SELECT p.blob FROM entries e JOIN payloads p ON p.n = e.n WHERE e.id = ?1",
-            )?;
+            let mut statement = conn.prepare_cached(&format!(
+                "SELECT p.blob FROM entries e JOIN payloads p ON p.n = e.n WHERE {ID_IS_1}"
+            ))?;
             Ok(statement.query_row([id.as_bytes()], |r| r.get(0)).optional()?)
         })
     }
@@ -293,7 +289,8 @@ impl Store {
             let mut statement = conn.prepare_cached(&format!(
                 "SELECT {ENTRY_COLUMNS}, p.blob FROM entries o
                  JOIN entries e ON e.l = o.l AND e.seq = o.seq + 1
-                 JOIN logs g ON g.l = e.l LEFT JOIN payloads p ON p.n = e.n WHERE o.id = ?1"
+                 JOIN logs g ON g.l = e.l LEFT JOIN payloads p ON p.n = e.n
+                 WHERE substr(o.id, 1, 8) = substr(?1, 1, 8) AND o.id = ?1"
             ))?;
             let mut found = statement.query([id.as_bytes()])?;
             while let Some(row) = found.next()? {

@@ -28,7 +28,7 @@ use lanai_crdt::id::{LogId, LogNumber, base32, from_base32};
 use rusqlite::OptionalExtension as _;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{self, meta, unordered};
+use super::rows::{self, meta, unplaced};
 use super::write::Ctx;
 use super::{Inner, Place, StoreError};
 
@@ -152,7 +152,7 @@ fn own_log(conn: &rusqlite::Connection, inner: &Inner) -> Result<Option<OwnLog>,
         )?
         .query_row((inner.own.as_bytes(), number.0), |r| r.get(0))
         .optional()?;
-    let next = last.map_or(0, |s| unordered(s).saturating_add(1));
+    let next = last.map_or(0, |s| unplaced(s).saturating_add(1));
     Ok(Some(OwnLog { number, next }))
 }
 

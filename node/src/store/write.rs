@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use lanai_crdt::clock::{Hlc, MAX_ADOPTED_SKEW_MS};
 use lanai_crdt::entry::{Class, Header, HeaderTail, Verified};
-use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogId, MemberId};
+use lanai_crdt::id::{CommunityId, DeviceId, EntryId, EpochRef, LogId, MemberId};
 use lanai_crdt::payload::Role;
 use lanai_crdt::roster::RosterEntry;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
@@ -31,7 +31,10 @@ use super::connection::Durability;
 use super::cuts::Inside;
 use super::keys::Keyring;
 use super::roster_cache::RosterState;
-use super::rows::{self, N, class_column, entry_id, meta, ordered, pack_header, state, why};
+use super::rows::{
+    self, ID_IS_1, N, class_column, entry_id, meta, ordered, pack_header, placed, state, unplaced,
+    why,
+};
 use super::{Inner, StoreError};
 
 /// Heads of an interned roster past, after reduction.
@@ -80,6 +83,7 @@ pub(super) struct Ctx<'c> {
     pub(super) roster: Arc<RosterState>,
     roster_changed: bool,
     logs: HashMap<LogId, i64>,
+    epochs: HashMap<EpochRef, i64>,
     links: HashMap<EntryId, Link>,
     pasts: HashMap<i64, Arc<[EntryId]>>,
     threads: HashMap<EntryId, i64>,
@@ -92,6 +96,9 @@ pub(super) struct Ctx<'c> {
     heads_gained: HashSet<N>,
     heads_lost: HashSet<N>,
     newest: Hlc,
+    inserted: u64,
+    /// Times of which many are indexed, by their first rowid in the index; see [`Ctx::free_doc`].
+    pub(super) crowded: HashMap<i64, u32>,
     /// Words that were indexed, for the vocabulary.
     pub(super) new_words: super::search::NewWords,
     /// While a community is being founded there is no token file to compare with.
@@ -117,6 +124,7 @@ impl Inner {
             roster: self.rosters.get(&tx)?,
             roster_changed: false,
             logs: HashMap::new(),
+            epochs: HashMap::new(),
             links: HashMap::new(),
             pasts: HashMap::new(),
             threads: HashMap::new(),
@@ -128,6 +136,8 @@ impl Inner {
             heads_gained: HashSet::new(),
             heads_lost: HashSet::new(),
             newest: Hlc::default(),
+            inserted: 0,
+            crowded: HashMap::new(),
             new_words: super::search::NewWords::default(),
             founding: false,
         };
@@ -159,7 +169,14 @@ impl Ctx<'_> {
         let id = verified.id();
         let l = self.log(&header.log)?;
         let class = class_column(header);
+        let epoch = self.epoch(&header.epoch)?;
         let past = self.past_of(&id, header)?;
+        let prev = self.link(&header.prev)?.filter(|p| follows(p, header, Some(l))).map(|p| p.n);
+        let claimed = match declared_thread(&id, header) {
+            Some(thread) => Some(self.thread(&thread)?),
+            None => self.claimed_page(header)?,
+        };
+        let thread = claimed.filter(|_| !header.refs().is_empty());
         let past_column = match past {
             Past::BadLink(p) | Past::Known(p) => Some(p),
             Past::Waits(_) => None,
@@ -172,21 +189,26 @@ impl Ctx<'_> {
         };
         self.conn
             .prepare_cached(
-                "INSERT INTO entries (id, l, seq, time, class, past, state, header, sig)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO entries
+                 (id, l, seq, time, class, past, state, epoch, prev, thread, header, sig)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute((
                 id.as_bytes(),
                 l,
-                ordered(header.seq),
+                placed(header.seq),
                 ordered(header.time.0),
                 class,
                 past_column,
                 state,
-                pack_header(verified.bytes()),
+                epoch,
+                prev,
+                thread,
+                pack_header(verified, prev.is_some(), thread.is_some()),
                 verified.signature().map(|s| s.0),
             ))?;
         let n = self.conn.last_insert_rowid();
+        self.inserted += 1;
         match payload {
             Some(blob) => {
                 self.conn
@@ -207,15 +229,21 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
                 .execute((n, header.prev.as_bytes(), reason))?;
         }
-        let mut claimed = None;
-        if let Some(thread) = declared_thread(&id, header) {
-            let t = self.thread(&thread)?;
-            claimed = Some(t);
-            self.conn
-                .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
-                .execute((t, n))?;
-        }
-        self.claim_page(n, header)?;
+        let claimed = match (claimed, header.known_class()) {
+            (Some(t), Some(Class::Weave)) => {
+                self.conn
+                    .prepare_cached("INSERT OR IGNORE INTO page_entries (t, n) VALUES (?1, ?2)")?
+                    .execute((t, n))?;
+                None
+            }
+            (Some(t), _) => {
+                self.conn
+                    .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
+                    .execute((t, n))?;
+                Some(t)
+            }
+            (None, _) => None,
+        };
         self.note_fork(n, l, header.seq)?;
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
             if payload.is_some() {
@@ -246,7 +274,7 @@ impl Ctx<'_> {
                 "INSERT OR IGNORE INTO forked_logs (l)
                  SELECT l FROM entries WHERE l = ?1 AND seq = ?2 AND n <> ?3 LIMIT 1",
             )?
-            .execute((l, ordered(seq), n))?;
+            .execute((l, placed(seq), n))?;
         Ok(())
     }
 
@@ -306,6 +334,22 @@ impl Ctx<'_> {
         Ok(l)
     }
 
+    /// The number of an epoch's name, as headers have it.
+    fn epoch(&mut self, epoch: &EpochRef) -> Result<i64, StoreError> {
+        if let Some(k) = self.epochs.get(epoch) {
+            return Ok(*k);
+        }
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO epochs (ref) VALUES (?1)")?
+            .execute([epoch.0])?;
+        let k = self
+            .conn
+            .prepare_cached("SELECT k FROM epochs WHERE ref = ?1")?
+            .query_row([epoch.0], |r| r.get(0))?;
+        self.epochs.insert(*epoch, k);
+        Ok(k)
+    }
+
     /// An entry is a head while no entry of its own log follows it.
     fn track_head(&mut self, id: &EntryId, header: &Header, n: N) -> Result<(), StoreError> {
         if let Some(prev) = self.link(&header.prev)?
@@ -325,7 +369,7 @@ impl Ctx<'_> {
         if !self.anybody_waits()? {
             return Ok(None);
         }
-        let next = ordered(header.seq.wrapping_add(1));
+        let next = placed(header.seq.wrapping_add(1));
         let found = self
             .conn
             .prepare_cached(
@@ -371,15 +415,15 @@ impl Ctx<'_> {
         }
         let found = self
             .conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "SELECT e.n, e.l, e.seq, e.past, g.device FROM entries e JOIN logs g ON g.l = e.l
-                 WHERE e.id = ?1",
-            )?
+                 WHERE {ID_IS_1}"
+            ))?
             .query_row([id.as_bytes()], |r| {
                 Ok(Link {
                     n: r.get(0)?,
                     l: r.get(1)?,
-                    seq: rows::unordered(r.get(2)?),
+                    seq: unplaced(r.get(2)?),
                     past: r.get(3)?,
                     device: DeviceId::from_slice(r.get_ref(4)?.as_blob()?)
                         .unwrap_or(DeviceId::ZERO),
@@ -733,6 +777,11 @@ impl Ctx<'_> {
                 .prepare_cached("INSERT OR IGNORE INTO log_heads (n) VALUES (?1)")?
                 .execute([n])?;
         }
+        if self.inserted > 0 {
+            let entries = rows::get_u64(self.conn, meta::ENTRIES)?.saturating_add(self.inserted);
+            rows::set_meta(self.conn, meta::ENTRIES, &entries.to_be_bytes())?;
+            self.inserted = 0;
+        }
         if self.newest.0 > rows::get_u64(self.conn, meta::CLOCK)? {
             rows::set_meta(self.conn, meta::CLOCK, &self.newest.0.to_be_bytes())?;
         }
@@ -740,10 +789,12 @@ impl Ctx<'_> {
             // So that the next process need not check these signatures again.
             let roster = Arc::make_mut(&mut self.roster);
             let mut mark = self.conn.prepare_cached(
-                "UPDATE entries SET state = ?2 WHERE id = ?1 AND class = 0 AND state = 0",
+                "UPDATE entries SET state = ?2 WHERE n = ?1 AND class = 0 AND state = 0",
             )?;
             for id in roster.take_checked() {
-                mark.execute((id.as_bytes(), state::CHECKED))?;
+                if let Some(n) = rows::number_of(self.conn, &id)? {
+                    mark.execute((n, state::CHECKED))?;
+                }
             }
             roster.stamp(self.conn)?;
         }

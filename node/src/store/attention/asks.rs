@@ -22,7 +22,7 @@ use super::{stored_ms, tags_of_all};
 use crate::store::fold::thread_state_number;
 use crate::store::keys::Keyring;
 use crate::store::read::{ThreadSummary, list_numbered, own_number};
-use crate::store::rows::{N, entry_id, unordered};
+use crate::store::rows::{ID_IS_1, N, entry_id, unordered};
 use crate::store::write::Ctx;
 use crate::store::{Store, StoreError};
 
@@ -283,7 +283,7 @@ impl Store {
             let snoozed = stances.snoozed_now(now_ms);
             let mut statement = conn.prepare_cached(
                 "SELECT t.t, t.title, t.started, a.need_by, a.replies,
-                 EXISTS (SELECT 1 FROM posts x WHERE x.t = t.t AND x.author = ?1)
+                 EXISTS (SELECT 1 FROM posts x WHERE x.grp = t.grp AND x.t = t.t AND x.author = ?1)
                  FROM asks a JOIN threads t ON t.t = a.t
                  WHERE t.hash IS NOT NULL AND t.kind = 0 AND t.state IN (?2, ?3) AND t.title <> ''
                  AND NOT (t.author = ?1 AND t.origin IS NULL)",
@@ -442,7 +442,8 @@ impl Store {
         self.inner.connections.read(|conn| {
             let roster = self.inner.rosters.get(conn)?;
             let own = roster.roster().standing(&self.inner.own).map(|s| s.member);
-            let mut statement = conn.prepare_cached("SELECT time FROM entries WHERE id = ?1")?;
+            let mut statement =
+                conn.prepare_cached(&format!("SELECT e.time FROM entries e WHERE {ID_IS_1}"))?;
             let mut out = Vec::new();
             for member in roster.roster().members() {
                 if member.pending || Some(member.id) == own {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::stored_ms;
 use crate::store::read::{group_of, own_number};
+use crate::store::rows::ID_IS_1;
 use crate::store::{Durability, Store, StoreError, side};
 
 /// How much a thread is to be heard of.
@@ -103,7 +104,9 @@ pub(in crate::store) fn stance_of(conn: &Connection, t: i64) -> Result<Stance, S
 fn shown_thread(conn: &Connection, id: &EntryId) -> Result<Option<i64>, StoreError> {
     // A thread is known by its root; a post by where it is shown.
     let post: Option<i64> = conn
-        .prepare_cached("SELECT x.t FROM entries e JOIN posts x ON x.n = e.n WHERE e.id = ?1")?
+        .prepare_cached(&format!(
+            "SELECT x.t FROM entries e JOIN posts x ON x.n = e.n WHERE {ID_IS_1}"
+        ))?
         .query_row([id.as_bytes()], |r| r.get(0))
         .optional()?;
     if post.is_some() {
@@ -120,6 +123,34 @@ fn shown_thread(conn: &Connection, id: &EntryId) -> Result<Option<i64>, StoreErr
 }
 
 impl Store {
+    /// How many posts of others were not read, without those of muted threads.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn unread_posts(&self) -> Result<u64, StoreError> {
+        self.inner.connections.read(|conn| {
+            let own = own_number(conn, self)?;
+            // What a covering index knows: a newcomer may have a million of them.
+            let all: i64 = conn
+                .prepare_cached(
+                    "SELECT count(*) FROM posts INDEXED BY posts_unread
+                     WHERE unread = 1 AND hidden = 0 AND origin IS NULL AND author <> ?1",
+                )?
+                .query_row([own], |r| r.get(0))?;
+            let mut of_thread = conn.prepare_cached(
+                "SELECT count(*) FROM posts INDEXED BY posts_unread
+                 WHERE t = ?2 AND unread = 1 AND hidden = 0 AND origin IS NULL AND author <> ?1",
+            )?;
+            let stances = Stances::load(conn)?;
+            let mut muted = 0;
+            for t in stances.0.keys().filter(|t| stances.is_muted(**t)) {
+                muted += of_thread.query_row((own, t), |r| r.get::<_, i64>(0))?;
+            }
+            Ok(all.saturating_sub(muted).unsigned_abs())
+        })
+    }
+
     /// Marks posts as read: those that were shown, by the ids of their entries. Gives how many
     /// were new. Others are left alone, whatever arrived meanwhile.
     ///
@@ -132,10 +163,10 @@ impl Store {
         }
         self.inner.write(Durability::Normal, 0, |ctx| {
             let own = own_number(ctx.conn, self)?;
-            let mut find = ctx.conn.prepare_cached(
+            let mut find = ctx.conn.prepare_cached(&format!(
                 "SELECT x.n FROM entries e JOIN posts x ON x.n = e.n
-                 WHERE e.id = ?1 AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?2",
-            )?;
+                 WHERE {ID_IS_1} AND x.unread = 1 AND x.origin IS NULL AND x.author <> ?2"
+            ))?;
             let mut new = Vec::new();
             for id in shown {
                 let n: Option<i64> =

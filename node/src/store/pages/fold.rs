@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::super::StoreError;
 use super::super::fold::load_root;
 use super::super::keys::Keyring;
-use super::super::rows::{self, N, Stored};
+use super::super::rows::{self, ID_IS_1, Stored};
 use super::super::search::DocKind;
 use super::super::write::Ctx;
 use super::load::{copies_of, load_entries, page_of};
@@ -80,19 +80,12 @@ pub(super) fn page_root(
 }
 
 impl Ctx<'_> {
-    /// Remembers that an entry of class 3 names a thread's page; called for every such entry when it
-    /// is inserted.
-    pub(in super::super) fn claim_page(
+    /// The thread whose page an entry of class 3 names.
+    pub(in super::super) fn claimed_page(
         &mut self,
-        n: N,
         header: &lanai_crdt::entry::Header,
-    ) -> Result<(), StoreError> {
-        let Some(thread) = page_thread(header) else { return Ok(()) };
-        let t = self.thread(&thread)?;
-        self.conn
-            .prepare_cached("INSERT OR IGNORE INTO page_entries (t, n) VALUES (?1, ?2)")?
-            .execute((t, n))?;
-        Ok(())
+    ) -> Result<Option<i64>, StoreError> {
+        page_thread(header).map(|thread| self.thread(&thread)).transpose()
     }
 
     /// An entry of class 3 was opened, or stands differently than before: its page is folded again.
@@ -229,10 +222,10 @@ impl Ctx<'_> {
         for span in &view.spans {
             let m: Option<i64> = self
                 .conn
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "SELECT s.m FROM entries e JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l
-                     WHERE e.id = ?1 AND s.m IS NOT NULL",
-                )?
+                     WHERE {ID_IS_1} AND s.m IS NOT NULL"
+                ))?
                 .query_row([&span.source[..]], |r| r.get(0))
                 .optional()?;
             if let Some(m) = m {
@@ -245,7 +238,8 @@ impl Ctx<'_> {
                 .conn
                 .prepare_cached(
                     "SELECT x.author FROM entries e JOIN posts x ON x.n = e.n
-                     WHERE e.id BETWEEN ?1 AND ?2 AND x.origin IS NULL LIMIT 1",
+                     WHERE substr(e.id, 1, 8) BETWEEN substr(?1, 1, 8) AND substr(?2, 1, 8)
+                     AND e.id BETWEEN ?1 AND ?2 AND x.origin IS NULL LIMIT 1",
                 )?
                 .query_row((low, high), |r| r.get(0))
                 .optional()?;

@@ -12,7 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::super::StoreError;
 use super::super::fold::{Aside, open_body};
 use super::super::keys::Keyring;
-use super::super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, Stored, entry_id, read_entry, state};
+use super::super::rows::{
+    AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, PREV_ID, Stored, entry_id, read_entry, state, unplaced,
+};
 use super::super::write::role_from;
 
 /// The threads whose roots are copies of one imported message, `t` among them, the canonical one
@@ -256,36 +258,32 @@ impl History {
 }
 
 fn step(conn: &Connection, id: &EntryId) -> Result<Option<(Step, i64, u64)>, StoreError> {
-    read_step(
-        conn,
-        "SELECT e.id, e.header, e.l, e.seq FROM entries e WHERE e.id = ?1",
-        id.as_bytes(),
-    )
+    read_step(conn, ID_IS_1, id.as_bytes())
 }
 
 /// The first entry of a log without forks.
 fn first_of(conn: &Connection, log: i64) -> Result<Option<Step>, StoreError> {
-    let found = read_step(
-        conn,
-        "SELECT e.id, e.header, e.l, e.seq FROM entries e WHERE e.l = ?1 ORDER BY e.seq LIMIT 1",
-        log,
-    )?;
+    let found = match read_step(conn, "e.l = ?1 AND e.seq >= 0 ORDER BY e.seq LIMIT 1", log)? {
+        None => read_step(conn, "e.l = ?1 ORDER BY e.seq LIMIT 1", log)?,
+        found => found,
+    };
     Ok(found.map(|(step, ..)| step))
 }
 
 fn read_step(
     conn: &Connection,
-    sql: &str,
+    condition: &str,
     key: impl rusqlite::ToSql,
 ) -> Result<Option<(Step, i64, u64)>, StoreError> {
-    let found: Option<(EntryId, Vec<u8>, i64, i64)> = conn
-        .prepare_cached(sql)?
+    let found = conn
+        .prepare_cached(&format!(
+            "SELECT e.id, {PREV_ID}, e.l, e.seq FROM entries e WHERE {condition}"
+        ))?
         .query_row([key], |r| {
-            Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?, r.get(2)?, r.get(3)?))
+            let id = entry_id(r.get_ref(0)?.as_blob()?);
+            let prev = entry_id(r.get_ref(1)?.as_blob()?);
+            Ok((Step { id, prev }, r.get(2)?, unplaced(r.get(3)?)))
         })
         .optional()?;
-    Ok(found.map(|(id, header, l, seq)| {
-        let prev = super::super::rows::packed_prev(&header).unwrap_or(EntryId::ZERO);
-        (Step { id, prev }, l, super::super::rows::unordered(seq))
-    }))
+    Ok(found)
 }

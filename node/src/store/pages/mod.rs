@@ -27,7 +27,7 @@ pub use weave::{PageEdit, PageError};
 
 use super::keys::Keyring;
 use super::read::{name_of, own_number};
-use super::rows::entry_id;
+use super::rows::{ID_IS_1, entry_id};
 use super::{Durability, Store, StoreError};
 use fold::kind_number;
 use row::{ViewRow, entry};
@@ -359,11 +359,11 @@ fn thread_number(conn: &Connection, thread: &EntryId) -> Result<Option<i64>, Sto
 
 fn source_of(conn: &Connection, id: &EntryId) -> Result<Option<PageSource>, StoreError> {
     let found: Option<(i64, Option<Vec<u8>>)> = conn
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT e.time, m.id FROM entries e
              LEFT JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l LEFT JOIN members m ON m.m = s.m
-             WHERE e.id = ?1",
-        )?
+             WHERE {ID_IS_1}"
+        ))?
         .query_row([id.as_bytes()], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
     let Some((time, member)) = found else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! What is indexed: posts, pages and people, and what makes a hit worth more.
 //!
-//! 1. Every document has one rowid in the full text index, its sort time and 15 bits. Posts have
+//! 1. Every document has one rowid in the full text index, its sort time and some bits. Posts have
 //!    theirs in `posts`, everything else in `docs`, which also keeps the text, as no entry holds it.
 //! 2. `worth` marks the posts that told an outcome, are part of an answer, or helped somebody.
 //! 3. `credits` says who wrote how much of a thread's answer page. Whoever keeps the pages fills it.

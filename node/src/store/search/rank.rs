@@ -19,7 +19,7 @@ use super::query::{Parsed, SearchState, Term, TermKind, all_of};
 use super::snippet::{Wanted, alike};
 use super::vocabulary::{self, Telling, words_of};
 use crate::store::StoreError;
-use crate::store::fold::thread_state_number;
+use crate::store::fold::{doc_from, thread_state_number};
 
 /// Matches that are ranked.
 const MAX_RANKED: usize = 500;
@@ -220,7 +220,7 @@ impl Authors {
 
 impl Filters {
     pub(super) fn of(conn: &Connection, parsed: &Parsed) -> Result<Filters, StoreError> {
-        let place = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX).min((1 << 47) - 1) << 15;
+        let place = |ms: u64| doc_from(i64::try_from(ms).unwrap_or(i64::MAX));
         let authors = parsed.author.as_deref().map(|wanted| Authors::find(conn, wanted));
         Ok(Filters {
             docs: (

@@ -366,18 +366,46 @@ fn marks_of_an_earlier_version_are_kept() {
     b.write(Body::Weave(Weave { page: PageKind::Answer, splices }), [ask]);
     a.pull(&b);
     // The same store as version 1 had it.
+    let entries = a.everything();
     let Node { place, dir: _dir, store, .. } = a;
     drop(store);
     let mut conn = connection::open_writer(&place.db, None, false).unwrap();
     conn.execute_batch(
+        "ALTER TABLE entries RENAME TO newer;
+         CREATE TABLE entries (
+             n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, l INTEGER NOT NULL,
+             seq INTEGER NOT NULL, time INTEGER NOT NULL, class INTEGER NOT NULL, past INTEGER,
+             state INTEGER NOT NULL DEFAULT 0, header BLOB NOT NULL, sig BLOB, judged INTEGER
+         );
+         INSERT INTO entries SELECT n, id, l, seq - 9223372036854775807 - 1, time, class, past, state,
+             header, sig, judged FROM newer;
+         DROP TABLE newer; DROP TABLE epochs; DELETE FROM meta WHERE key = 'entries';
+         ALTER TABLE posts RENAME TO newer;
+         CREATE TABLE posts (
+             doc INTEGER PRIMARY KEY, n INTEGER NOT NULL UNIQUE, grp INTEGER NOT NULL,
+             t INTEGER NOT NULL, text_n INTEGER NOT NULL, author INTEGER NOT NULL, parent INTEGER,
+             origin INTEGER, sort INTEGER NOT NULL, print BLOB NOT NULL
+         );
+         INSERT INTO posts SELECT doc, n, grp, t, text_n, author, parent, origin, sort, print FROM newer;
+         DROP TABLE newer;
+         CREATE INDEX posts_by_group ON posts (grp, n);
+         CREATE INDEX entries_by_log ON entries (l, seq);
+         CREATE INDEX entries_of_roster ON entries (n) WHERE class = 0;
+         CREATE INDEX entries_set_aside ON entries (state) WHERE state BETWEEN 1 AND 5;",
+    )
+    .unwrap();
+    for entry in &entries {
+        let bytes = entry.signed.bytes();
+        let header = [&bytes[..2], &bytes[74..]].concat();
+        let sql = "UPDATE entries SET header = ?1 WHERE id = ?2";
+        assert_eq!(conn.execute(sql, (header, entry.signed.id().as_bytes())).unwrap(), 1);
+    }
+    conn.execute_batch(
         "DROP TABLE docs; DROP TABLE worth; DROP TABLE credits; DROP TABLE words;
          DROP TABLE page_entries; DROP TABLE page_todo; DROP TABLE pages; DROP TABLE forked_logs;
-         DROP INDEX threads_pinned; DROP INDEX posts_hidden;
-         ALTER TABLE posts DROP COLUMN hidden; ALTER TABLE threads DROP COLUMN shown;
+         DROP INDEX threads_pinned; ALTER TABLE threads DROP COLUMN shown;
          ALTER TABLE threads DROP COLUMN pinned; ALTER TABLE threads DROP COLUMN featured;
          UPDATE entries SET state = 4 WHERE class = 3;
-         DROP INDEX posts_unread; DROP INDEX posts_by_thread;
-         ALTER TABLE posts DROP COLUMN unread;
          CREATE TABLE read_marks (grp INTEGER PRIMARY KEY, n INTEGER NOT NULL);
          INSERT INTO read_marks SELECT grp, min(n) FROM posts GROUP BY grp;
          DELETE FROM read_marks WHERE grp = (SELECT max(grp) FROM posts);
@@ -393,6 +421,9 @@ fn marks_of_an_earlier_version_are_kept() {
     drop(conn);
     let store = Store::open(&place).unwrap();
     while store.fold_pending(100).unwrap().left > 0 {}
+    assert_eq!(store.check(|_| ()).unwrap().damage, vec![]);
+    let ids: Vec<EntryId> = entries.iter().map(|e| e.signed.id()).collect();
+    assert_eq!(store.entries(&ids).unwrap().len(), ids.len());
     let unread = |id: &EntryId| store.thread(id).unwrap().unwrap().unread.len();
     assert_eq!((unread(&old), unread(&half), unread(&ask)), (0, 1, 1));
     assert_eq!(store.needs(NOW, 0).unwrap().needs.len(), 1);
@@ -435,6 +466,8 @@ impl Model {
         let shown: u64 = inbox.threads.iter().map(|item| item.thread.unread).sum();
         assert_eq!((shown + hidden) as usize, total);
         assert_eq!(inbox.unread(), shown);
+        let heard = summaries.iter().filter(|s| s.stance.watch != Watch::Muted);
+        assert_eq!(node.store.unread_posts().unwrap(), heard.map(|s| s.unread).sum::<u64>());
         for item in &inbox.threads {
             let listed: BTreeSet<EntryId> = item.posts.iter().map(|p| p.id).collect();
             assert_eq!(listed, self.unread(&item.thread.root));

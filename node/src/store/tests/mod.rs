@@ -29,6 +29,7 @@ mod purge;
 mod sealing;
 mod seals;
 mod side;
+mod space;
 mod views;
 
 pub(crate) const NOW: u64 = 1_800_000_000_000;
