@@ -473,6 +473,8 @@ impl Node {
         let change = blocking(move || store.newest_arrival()).await??;
         if change != self.seen_change {
             self.seen_change = change;
+            // A long session: what it has brought so far is shown meanwhile.
+            self.fold.notify_one();
             self.on_own_write().await?;
         }
         self.answer_waiters(Instant::now());
