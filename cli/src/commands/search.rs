@@ -25,6 +25,8 @@ struct Found {
     query: String,
     /// Posts, pages and people that hold all words, up to 1,000.
     count: Option<usize>,
+    /// Entries that are here and not in the index yet: with some of them, what is found is not all.
+    unindexed: u64,
     corrected: Vec<Corrected>,
     ignored: Vec<String>,
     hits: Vec<Hit>,
@@ -61,7 +63,7 @@ pub(super) fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, CliE
     let query = query(context, args)?;
     let app = App::open(context)?;
     let people = app.people()?;
-    say_lag(context, &app)?;
+    let unindexed = say_lag(context, &app)?;
     let found = app.store().search(&query)?;
     for filter in &found.ignored {
         context.ui.warn(format!("\"{filter}\" is not understood and left out"));
@@ -78,7 +80,7 @@ pub(super) fn run(context: &mut Context, args: &SearchArgs) -> Result<Exit, CliE
         let (count, ignored) = (found.count, found.ignored.clone());
         let hits = whole(&app, &people, found.hits)?;
         let query = query.text;
-        context.ui.json("search", &Found { query, count, corrected, ignored, hits })?;
+        context.ui.json("search", &Found { query, count, unindexed, corrected, ignored, hits })?;
         return Ok(Exit::Done);
     }
     if found.hits.is_empty() {
@@ -197,14 +199,15 @@ fn joined(words: &[String]) -> String {
 const FILTERS: [&str; 3] = ["by", "author", "tag"];
 
 /// Posts that are here and not searched yet are spoken of.
-pub(super) fn say_lag(context: &mut Context, app: &App) -> Result<(), CliError> {
+pub(super) fn say_lag(context: &mut Context, app: &App) -> Result<u64, CliError> {
     let left = app.catch_up()?;
     if left > 0 {
         context
             .ui
             .warn(format!("{left} entries are not in the index yet; search again in a while"));
     }
-    status::say_before(context, app)
+    status::say_before(context, app)?;
+    Ok(left)
 }
 
 fn show(context: &mut Context, people: &People, hit: &SearchHit) -> Result<(), CliError> {

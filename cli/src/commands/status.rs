@@ -6,7 +6,7 @@ use lanai_crdt::id::{DeviceId, EntryId, MemberId};
 use lanai_crdt::payload::{History, Role};
 use lanai_node::control::{AbsentPeer, NodeStatus};
 use lanai_node::join::JoinState;
-use lanai_node::store::{Fork, Stats, ThreadFilter, Watch};
+use lanai_node::store::{Fork, Stats};
 use serde::Serialize;
 
 use super::{Context, node};
@@ -57,6 +57,7 @@ struct StatusShape {
     waiting: u64,
     missing: u64,
     unfolded: u64,
+    search: SearchShape,
     community: CommunityShape,
     me: MeShape,
     store: StoreShape,
@@ -67,6 +68,14 @@ struct StatusShape {
     notices: Vec<NoticeShape>,
     forks: Vec<ForkShape>,
     only_here: OnlyHereShape,
+}
+
+/// Whether lists and search know everything that is here.
+#[derive(Serialize)]
+struct SearchShape {
+    complete: bool,
+    /// Entries that are here and not in lists and the index yet.
+    waiting: u64,
 }
 
 /// Own posts that no other device is known to hold.
@@ -191,10 +200,7 @@ impl MeShape {
 
 /// Posts of others that were not read, without muted threads.
 pub(super) fn unread(app: &App) -> Result<u64, CliError> {
-    let filter = ThreadFilter { unread: true, ..ThreadFilter::default() };
-    let threads = app.store().threads(&filter)?;
-    let heard = threads.iter().filter(|thread| thread.stance.watch != Watch::Muted);
-    Ok(heard.map(|thread| thread.unread).sum())
+    Ok(app.store().unread_posts()?)
 }
 
 /// The devices of all members but this one, with their members.
@@ -241,6 +247,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
         waiting: stats.waiting_for_past + stats.waiting_for_device + stats.locked,
         missing: stats.missing_payloads + stats.holes,
         unfolded: stats.unfolded,
+        search: SearchShape { complete: stats.unfolded == 0, waiting: stats.unfolded },
         community: CommunityShape::of(&app)?,
         me: MeShape::of(&app)?,
         store: StoreShape {
@@ -391,6 +398,13 @@ fn text(
             time::ago(time::seconds(shape.only_here.oldest_ms), time::seconds((context.clock)()));
         let line = format!("{posts} of yours that nobody else has yet, the oldest from {oldest}");
         fact(context, "only here", Text::styled(Style::Warn, line))?;
+    }
+    if stats.unfolded == 0 {
+        fact(context, "search", Text::from("complete: all that is here is indexed"))?;
+    } else {
+        let left = count(stats.unfolded, "entry", "entries");
+        let line = format!("incomplete: {left} of {} to be indexed", shape.entries);
+        fact(context, "search", Text::styled(Style::Warn, line))?;
     }
     tell_lagging(context, stats)?;
     let entries = count(shape.entries, "entry", "entries");
@@ -697,6 +711,7 @@ mod tests {
         assert_eq!(status["members"], 2);
         assert_eq!(status["unread"], 2);
         assert_eq!(status["unfolded"], 0);
+        assert_eq!(status["search"], serde_json::json!({ "complete": true, "waiting": 0 }));
         assert_eq!(status["community"]["id"], ann.store.community().full());
         assert_eq!(status["community"]["name"], "porch");
         assert_eq!(status["me"]["name"], "Ann");
@@ -712,6 +727,7 @@ mod tests {
         assert!(text.err.contains("lanai node start"), "{}", text.err);
         let text = text.ok();
         assert!(text.contains("1 thread, 2 posts, 2 unread"), "{text}");
+        assert!(text.contains("complete: all that is here is indexed"), "{text}");
         assert!(text.contains("Ann, steward") && text.contains("not running"), "{text}");
     }
 
