@@ -7,45 +7,42 @@
 //! All figures of one run belong together: compare ratios, not days. What is printed:
 //!
 //! - create: posts signed, sealed and committed, one at a time and in batches;
-//! - cold sync: a member who holds the roster gets everything over one connection, and how much of
-//!   that time its store alone would have taken for the same entries; with `--features sqlcipher` also
-//!   how much longer a sealed store takes;
+//! - cold sync: a member who holds the roster gets everything over one connection; when the newest threads
+//!   are listed, when views and search are complete;
+//! - the same rows: the rows of the receiver's finished store, inserted into an empty database by SQLite
+//!   alone (`bench/rows.rs` names the tables), and how many times as long the cold sync took;
+//! - the store alone, without a network, for the same entries; with `--features sqlcipher` also how much
+//!   longer a sealed store takes;
 //! - nothing new, and 100 new: on an open connection;
 //! - live: from one person's commit to another's readable view, 200 times;
-//! - cold read: `lanai read` as a new process, if the program is built beside this example.
+//! - a node that starts on the received store, and what it takes while nothing happens;
+//! - `lanai threads`, `read`, `search` and `status` as new processes, if the program is built beside this
+//!   example.
+//!
+//! A million posts, kept for a second run: `--posts 1000000 --large --dir /some/where`.
 
 #![allow(clippy::print_stdout)]
 
+mod bench;
 mod support;
 
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bench::large::{commands, start_and_idle};
+use bench::posts::{Random, create};
+use bench::rows::insert_same_rows;
 use clap::Parser;
 use lanai_crdt::id::EntryId;
-use lanai_crdt::payload::{Body, Note, Post, PostRole};
+use lanai_crdt::payload::{Body, Post, PostRole};
 use lanai_node::control::{Reply, Request};
-use lanai_node::store::{CAN_SEAL, Incoming, NewEntry, NewRef, Source};
-use support::{Node, Person, Result, be_a_node_if_asked, found, now, wait_until};
+use lanai_node::store::{CAN_SEAL, Incoming, NewEntry, Source, ThreadFilter};
+use support::{Node, Person, Result, again, be_a_node_if_asked, found, home, now, wait_until};
 
-/// Words of which the posts are made: common ones often, rare ones rarely.
-const WORDS: &str = "the of and to a in that we is for it on you with as not be are this was but at \
-    have from they or by one had what all were when there can an your which their if do will how \
-    about out up them then she many some so these would into has more her two like him see time \
-    could no make than first been its who now people my made over did down only way find use may \
-    water long little very after words called just where most know get through back much before go \
-    good new write our used me man too any day same right look think also around another came come \
-    work three word must because does part even place well such here take why things help put years \
-    different away again off went old number great tell men say small every found still between \
-    name should home big give air line set own under read last never us left end along while might \
-    next sound below saw something thought both few those always looked show large often together \
-    asked house world going want school important until form food keep children feet land side \
-    without boy once animals life enough took four head above kind began almost live page got earth \
-    need far hand high year mother light country father let night following picture being study \
-    second eyes soon times story boys since white days ever paper hard near sentence better best \
-    across during today others however sure means knew try told young miles sun ways thing whole \
-    hear example heard several change answer room sea against top turned learn point city play \
-    toward five using himself usually convoy trailer ford depth radio battery spare driver route";
+/// Threads that a newcomer is to see soon.
+const NEWEST: usize = 20;
+/// The longest that a cold sync may take.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -64,124 +61,126 @@ struct Args {
     /// Live posts that are timed.
     #[arg(long, default_value_t = 200)]
     live: usize,
-}
-
-/// A small generator, so that a run can be repeated.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n.max(1) as u64) as usize
-    }
-
-    fn text(&mut self, words: &[&str], bytes: usize) -> String {
-        let mut text = String::with_capacity(bytes + 16);
-        while text.len() < bytes {
-            let rank = self.below(words.len()).min(self.below(words.len()));
-            text.push_str(words.get(rank).unwrap_or(&"the"));
-            text.push(if self.below(12) == 0 { '\n' } else { ' ' });
-        }
-        text.truncate(bytes);
-        text
-    }
+    /// Where the homes are made and stay: a second run takes the posts that are there.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Seconds for which the idle node is watched.
+    #[arg(long, default_value_t = 60)]
+    idle: u64,
+    /// Leave out the store alone, which takes the time and space of three more.
+    #[arg(long)]
+    large: bool,
 }
 
 fn main() -> Result<()> {
     be_a_node_if_asked()?;
     let args = Args::parse();
-    let words: Vec<&str> = WORDS.split_whitespace().collect();
-    let mut random = Random(0x5eed_1a2a_1234_5677);
-    let dir = tempfile::tempdir()?;
-    println!("{} posts of {} bytes by {} authors", args.posts, args.bytes, args.authors);
-
-    let ana = found(dir.path(), "Ana")?;
-    let mut people = Vec::new();
-    for i in 1..args.authors {
-        people.push(ana.admit(dir.path(), &format!("Author {i}"))?);
-    }
-    create(&args, &words, &mut random, &ana, &people)?;
-    for person in &people {
-        ana.take_all_from(person)?;
-    }
-    let ben = ana.admit(dir.path(), "Ben")?;
+    let mut random = Random::new();
+    let temporary = tempfile::tempdir()?;
+    let dir = args.dir.as_deref().unwrap_or(temporary.path());
+    let ana = sender(&args, dir, &mut random)?;
+    let ben = match home(dir, "Ben")?.has_store() {
+        true => return Err(format!("{} holds a Ben already: remove it", dir.display()).into()),
+        false => ana.admit(dir, "Ben")?,
+    };
 
     let anas = Node::start(&ana.home, &[])?;
     let address = anas.address(if args.transport == "quic" { "/quic-v1" } else { "/tcp/" })?;
-    cold_sync(&args, &ana, &anas, &ben, &address)?;
+    let synced = cold_sync(&ana, &anas, &ben, &address)?;
+    let same = insert_same_rows(&ben)?;
+    println!(
+        "  the same {} rows by SQLite alone:  {:8.2?}, {} bytes a post",
+        same.rows,
+        same.took,
+        same.bytes / args.posts.max(1) as u64
+    );
+    let times = |of: Duration| of.as_secs_f64() / same.took.as_secs_f64();
+    println!(
+        "  cold sync takes {:.2} times as long, with views and search {:.2} times",
+        times(synced.entries),
+        times(synced.folded)
+    );
+    if !args.large {
+        alone(&args, &ana)?;
+    }
+
     let bens = Node::start(&ben.home, &[address])?;
-    wait_until(Duration::from_secs(60), || {
+    wait_until(Duration::from_secs(600), || {
         Ok(bens.status()?.peers.iter().any(|p| p.in_sync)
             && ana.state_hash()? == ben.state_hash()?)
     })?;
-    small_syncs(&ana, &anas, &ben, &bens, &words, &mut random, args.bytes)?;
-    live(&args, &ana, &anas, &ben, &words, &mut random)?;
-    cold_read(&ben)?;
+    small_syncs(&ana, &anas, &ben, &bens, &mut random, args.bytes)?;
+    live(&args, &ana, &anas, &ben, &mut random)?;
     bens.stop()?;
-    anas.stop()
+    start_and_idle(&ben, Duration::from_secs(args.idle))?;
+    anas.stop()?;
+    commands(&ben)
 }
 
-fn create(
-    args: &Args,
-    words: &[&str],
-    random: &mut Random,
-    ana: &Person,
-    people: &[Person],
-) -> Result<()> {
-    let single = 200.min(args.posts);
-    let start = Instant::now();
-    for _ in 0..single {
-        ana.note("One at a time", &random.text(words, args.bytes))?;
+/// Who has all posts: from the directory, if they are there already.
+fn sender(args: &Args, dir: &Path, random: &mut Random) -> Result<Person> {
+    if home(dir, "Ana")?.has_store() {
+        return again(dir, "Ana");
     }
-    let rate = single as f64 / start.elapsed().as_secs_f64();
-    println!("create, one at a time, on disk each:   {rate:8.0} posts/s");
-
-    let left = args.posts - single;
-    let mut written = 0;
-    let start = Instant::now();
-    let writers: Vec<&Person> = std::iter::once(ana).chain(people).collect();
-    for (i, person) in writers.iter().enumerate() {
-        let share = left * (i + 1) / writers.len() - left * i / writers.len();
-        let mut batch: Vec<NewEntry> = Vec::new();
-        let mut root = 0;
-        for n in 0..share {
-            let text = random.text(words, args.bytes);
-            // Threads of ten.
-            batch.push(match batch.len() % 10 {
-                0 => {
-                    root = batch.len();
-                    let title = format!("Thread {i}.{n}");
-                    NewEntry::new(Body::Note(Note { title, text, tags: vec![], origin: None }), [])
-                }
-                _ => NewEntry {
-                    body: Body::Post(Post { role: PostRole::Reply, text, origin: None, met: None }),
-                    refs: vec![NewRef::Batch(root)],
-                },
-            });
-            if batch.len() == 1_000 || n + 1 == share {
-                written += person.write(std::mem::take(&mut batch))?.len();
-            }
-        }
+    println!("{} posts of {} bytes by {} authors", args.posts, args.bytes, args.authors);
+    let ana = found(dir, "Ana")?;
+    let mut people = Vec::new();
+    for i in 1..args.authors {
+        people.push(ana.admit(dir, &format!("Author {i}"))?);
     }
-    let rate = written as f64 / start.elapsed().as_secs_f64();
-    println!("create, batches of 1,000:              {rate:8.0} posts/s");
-    Ok(())
+    let writers: Vec<&Person> = std::iter::once(&ana).chain(&people).collect();
+    create(&writers, args.posts, args.bytes, random)?;
+    for person in people {
+        ana.take_all_from(&person)?;
+        std::fs::remove_dir_all(person.home.root())?;
+    }
+    Ok(ana)
 }
 
-fn cold_sync(args: &Args, ana: &Person, anas: &Node, ben: &Person, address: &str) -> Result<()> {
+/// How long a cold sync took.
+struct Synced {
+    /// Until entries and payloads were committed.
+    entries: Duration,
+    /// Until views and search were complete.
+    folded: Duration,
+}
+
+fn cold_sync(ana: &Person, anas: &Node, ben: &Person, address: &str) -> Result<Synced> {
     let total = ana.store.stats()?.entries;
     let before = ben.store.stats()?.entries;
+    let newest = ThreadFilter { limit: NEWEST, ..ThreadFilter::default() };
+    let roots = |person: &Person| -> Result<Vec<EntryId>> {
+        Ok(person.store.threads(&newest)?.iter().map(|t| t.root).collect())
+    };
+    let wanted = roots(ana)?;
     let start = Instant::now();
     let bens = Node::start(&ben.home, &[address.to_owned()])?;
-    wait_until(Duration::from_secs(600), || {
+    let mut shown = None;
+    let mut done = || -> Result<bool> {
+        if shown.is_none() && roots(ben)? == wanted {
+            shown = Some(start.elapsed());
+        }
         // Headers can be ahead of what they announce.
         let summary = ben.store.set_summary()?;
         Ok(summary.entries >= total && !summary.wanted_payloads)
-    })?;
+    };
+    // Looked for seldom: two processes need the processors.
+    while !done()? {
+        if start.elapsed() > PATIENCE {
+            return Err("the cold sync does not end".into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let took = start.elapsed();
-    wait_until(Duration::from_secs(600), || Ok(ben.store.stats()?.unfolded == 0))?;
+    while ben.store.stats()?.unfolded > 0 {
+        if shown.is_none() && roots(ben)? == wanted {
+            shown = Some(start.elapsed());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err("the folding does not end".into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let folded = start.elapsed();
     wait_until(Duration::from_secs(60), || Ok(bens.counter("session bytes received")? > 0))?;
     let received = (total - before) as f64;
@@ -189,6 +188,8 @@ fn cold_sync(args: &Args, ana: &Person, anas: &Node, ben: &Person, address: &str
         "cold sync:                             {:8.0} posts/s ({took:.2?}; with views and search {folded:.2?})",
         received / took.as_secs_f64()
     );
+    println!("  views and search after the entries:  {:8.2?}", folded.saturating_sub(took));
+    println!("  the {NEWEST} newest threads are listed: {:10.2?}", shown.unwrap_or(folded));
     let bytes = bens.counter("session bytes received")? + bens.counter("session bytes sent")?;
     println!("  stream bytes a post, both ways:      {:8.0}", bytes as f64 / received);
     if let Some(mib) = bens.peak_mib() {
@@ -200,7 +201,11 @@ fn cold_sync(args: &Args, ana: &Person, anas: &Node, ben: &Person, address: &str
     bens.stop()?;
     let disk = std::fs::metadata(ben.home.store())?.len();
     println!("  disk bytes a post, search included:  {:8.0}", disk as f64 / received);
+    Ok(Synced { entries: took, folded })
+}
 
+/// What the store alone takes for the same entries.
+fn alone(args: &Args, ana: &Person) -> Result<()> {
     let plain = store_alone(ana, false)?;
     println!(
         "  the store alone, same entries:       {:8.0} posts/s (views and search after {:.2?})",
@@ -235,7 +240,7 @@ fn store_alone(ana: &Person, sealed: bool) -> Result<(Duration, Duration)> {
             false => ana.admit(dir.path(), "Alone")?,
         };
         let ids: Vec<EntryId> = ana.store.items()?.items.iter().map(|i| i.id).collect();
-        let mut batches = Vec::new();
+        let mut inserted = Duration::ZERO;
         for part in ids.chunks(5_000) {
             let batch: Vec<Incoming> = ana
                 .store
@@ -243,15 +248,13 @@ fn store_alone(ana: &Person, sealed: bool) -> Result<(Duration, Duration)> {
                 .into_iter()
                 .map(|e| Incoming { signed: e.verified.into_signed(), payload: e.payload })
                 .collect();
-            batches.push(batch);
+            let start = Instant::now();
+            alone.store.ingest(batch, &Source::File, now())?;
+            inserted += start.elapsed();
         }
         let start = Instant::now();
-        for batch in batches {
-            alone.store.ingest(batch, &Source::File, now())?;
-        }
-        let inserted = start.elapsed();
         while alone.store.fold_pending(5_000)?.left > 0 {}
-        best = (best.0.min(inserted), best.1.min(start.elapsed()));
+        best = (best.0.min(inserted), best.1.min(inserted + start.elapsed()));
     }
     Ok(best)
 }
@@ -275,7 +278,6 @@ fn small_syncs(
     anas: &Node,
     ben: &Person,
     bens: &Node,
-    words: &[&str],
     random: &mut Random,
     bytes: usize,
 ) -> Result<()> {
@@ -288,7 +290,7 @@ fn small_syncs(
     // Written behind the node's back in one go, more than gossip announces.
     let thread = ana.note("A hundred", "replies follow")?;
     let replies = (0..99).map(|_| {
-        let text = random.text(words, bytes);
+        let text = random.text(bytes);
         let post = Post { role: PostRole::Reply, text, origin: None, met: None };
         NewEntry::new(Body::Post(post), [thread])
     });
@@ -301,19 +303,12 @@ fn small_syncs(
     Ok(())
 }
 
-fn live(
-    args: &Args,
-    ana: &Person,
-    anas: &Node,
-    ben: &Person,
-    words: &[&str],
-    random: &mut Random,
-) -> Result<()> {
+fn live(args: &Args, ana: &Person, anas: &Node, ben: &Person, random: &mut Random) -> Result<()> {
     let thread = ana.note("Live", "one after another")?;
     anas.wake()?;
     let mut times = Vec::new();
     for _ in 0..args.live {
-        let text = random.text(words, args.bytes);
+        let text = random.text(args.bytes);
         let start = Instant::now();
         let id = ana.reply(thread, &text)?;
         anas.wake()?;
@@ -327,39 +322,6 @@ fn live(
     let at = |share: f64| times.get(((times.len() as f64 * share) as usize).min(times.len() - 1));
     if let (Some(p50), Some(p99)) = (at(0.5), at(0.99)) {
         println!("live, commit to readable, {} posts:   p50 {p50:.1?}, p99 {p99:.1?}", times.len());
-    }
-    Ok(())
-}
-
-fn cold_read(ben: &Person) -> Result<()> {
-    let program = std::env::current_exe()?
-        .parent()
-        .and_then(|examples| examples.parent())
-        .map(|target| target.join("lanai"))
-        .filter(|program| program.exists());
-    let Some(program) = program else {
-        println!("cold read: not measured, `lanai` is not built beside this example");
-        return Ok(());
-    };
-    let filter = lanai_node::store::ThreadFilter { limit: 20, ..Default::default() };
-    let threads = ben.store.threads(&filter)?;
-    let mut times = Vec::new();
-    for thread in threads.iter().chain(&threads) {
-        let start = Instant::now();
-        let status = Command::new(&program)
-            .arg("--home")
-            .arg(ben.home.root())
-            .args(["--no-pager", "read", &thread.root.full()])
-            .stdout(Stdio::null())
-            .status()?;
-        if !status.success() {
-            return Err(format!("lanai read: {status}").into());
-        }
-        times.push(start.elapsed());
-    }
-    times.sort();
-    if let Some(median) = times.get(times.len() / 2) {
-        println!("cold read, new process, warm cache:    median {median:.1?} of {}", times.len());
     }
     Ok(())
 }

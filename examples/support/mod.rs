@@ -62,6 +62,15 @@ pub(crate) fn home(dir: &Path, name: &str) -> Result<Home> {
     Ok(Home::resolve(Some(&dir.join(name)), &Environment::of_process())?)
 }
 
+/// Somebody whose home is there already.
+pub(crate) fn again(dir: &Path, name: &str) -> Result<Person> {
+    let home = home(dir, name)?;
+    let identity = Identity::load(&home.device_key())?;
+    let author = Author { device: identity.device.clone(), sealing: identity.sealing.clone() };
+    let store = Store::open(&Place::of_home(&home))?;
+    Ok(Person { home, author, store })
+}
+
 /// Founds a community.
 pub(crate) fn found(dir: &Path, name: &str) -> Result<Person> {
     let home = home(dir, name)?;
@@ -206,18 +215,23 @@ pub(crate) fn be_a_node_if_asked() -> Result<()> {
 }
 
 impl Node {
-    /// Starts a node on a home and waits until it listens.
-    pub(crate) fn start(home: &Home, dial: &[String]) -> Result<Node> {
+    /// Starts a node on a home.
+    pub(crate) fn start_without_waiting(home: &Home, dial: &[String]) -> Result<Node> {
         let child = Command::new(std::env::current_exe()?)
             .arg("--be-a-node")
             .arg(home.root())
             .args(dial)
             .stdin(Stdio::null())
             .spawn()?;
-        let node = Node { child, home: home.clone() };
+        Ok(Node { child, home: home.clone() })
+    }
+
+    /// Starts a node on a home and waits until it listens.
+    pub(crate) fn start(home: &Home, dial: &[String]) -> Result<Node> {
+        let node = Node::start_without_waiting(home, dial)?;
         let start = Instant::now();
         while node.status().map_or(true, |s| s.listening.is_empty()) {
-            if start.elapsed() > Duration::from_secs(20) {
+            if start.elapsed() > Duration::from_secs(120) {
                 return Err("the node did not start".into());
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -254,10 +268,29 @@ impl Node {
 
     /// Peak resident memory so far, in MiB (Linux).
     pub(crate) fn peak_mib(&self) -> Option<f64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// Resident memory now, in MiB (Linux).
+    pub(crate) fn resident_mib(&self) -> Option<f64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    fn memory_mib(&self, name: &str) -> Option<f64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
+        let line = text.lines().find(|l| l.starts_with(name))?;
         let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
         Some(kib / 1024.0)
+    }
+
+    /// Processor time used so far (Linux, where a tick is a hundredth of a second).
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // Behind the name, which may hold anything, come the state and ten more fields.
+        let (_, fields) = text.rsplit_once(')')?;
+        let ticks: Vec<u64> =
+            fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
+        Some(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
     }
 
     pub(crate) fn stop(mut self) -> Result<()> {
