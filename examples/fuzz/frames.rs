@@ -2,7 +2,7 @@
 
 use lanai_crdt::id::EntryId;
 use lanai_node::sync::{
-    Ack, Digest, Fin, FrameReader, Hello, ItemSet, LocalState, Nonce, PayReader, PayWriter,
+    Ack, Digest, Fin, FrameReader, Hello, ItemSet, LocalState, News, Nonce, PayReader, PayWriter,
     Reconciler, SegWriter, Segment, Skip, SyncItem, Want,
 };
 
@@ -20,7 +20,10 @@ fn small() -> Vec<Decoder> {
     let community = EntryId::new([1; 32]).as_community();
     let ids: Vec<EntryId> = (0..5).map(|n| EntryId::new([n; 32])).collect();
     let state = LocalState::new([4; 32], 300, ids.clone(), true, false);
-    let hello = Hello::new(&community, Nonce([3; 16]), 5 << 20).encode();
+    let hello = Hello::new(&community, Nonce([3; 16]), 5 << 20);
+    let named = Hello { bases: [Some([1; 6]), Some([2; 6])], chosen: 2, ..hello }.encode();
+    let hello = hello.encode();
+    let news = News::Came((0..40).map(|n| n << 50).collect()).encode();
     let digest = state.digest(&Nonce([3; 16])).encode();
     let want = Want { last: true, payloads: false, ids }.encode();
     let skip = Skip { payloads: true, places: vec![0, 3, 900] }.encode();
@@ -29,7 +32,7 @@ fn small() -> Vec<Decoder> {
     let frame = |kind, body: &[u8]| mutate::whole(kind, body);
     let stream = [frame(1, &hello), frame(2, &digest), frame(200, &[7; 300])].concat();
     vec![
-        Decoder::new("sync HELLO", 16, Shape::Binary, vec![hello], |b| {
+        Decoder::new("sync HELLO", 16, Shape::Binary, vec![hello, named], |b| {
             Hello::decode(b).is_ok_and(|h| Hello::decode(&h.encode()) == Ok(h) && h.version_min > 0)
         }),
         Decoder::new("sync DIGEST", 16, Shape::Binary, vec![digest], |b| match Digest::decode(b) {
@@ -38,6 +41,9 @@ fn small() -> Vec<Decoder> {
                 true
             }
             Err(_) => false,
+        }),
+        Decoder::new("sync NEWS", 16, Shape::Binary, vec![news, vec![1]], |b| {
+            News::decode(b).is_ok_and(|news| news.encode() == b)
         }),
         Decoder::new("sync WANT", 16, Shape::Binary, vec![want], |b| match Want::decode(b) {
             Ok(want) => {

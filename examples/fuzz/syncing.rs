@@ -105,6 +105,9 @@ impl Side {
                 Output::Query(Query::Items) => {
                     self.session.handle(Input::Items(self.held.items()), 0)
                 }
+                Output::Query(Query::News { .. }) => {
+                    unreachable!("no base is remembered");
+                }
                 Output::Query(Query::WantedPayloads { limit }) => {
                     let missing = self.held.0.values().filter(|e| e.payload.is_none());
                     let ids = missing.map(|e| e.entry.id()).take(limit).collect();

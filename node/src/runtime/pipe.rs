@@ -50,6 +50,8 @@ pub struct PipeDone {
     pub bytes_out: u64,
     /// There is more than one session carries.
     pub more: bool,
+    /// The differences were known from what came since both held the same; no whole sets were compared.
+    pub by_news: bool,
 }
 
 /// Why a session over pipes did not come about, or ended early.
@@ -120,11 +122,11 @@ where
         high_water: PIECE_BYTES,
         ..Config::new(store.community())
     };
-    let SessionEnd { received, sent, bytes_in, bytes_out, outcome, .. } =
+    let SessionEnd { received, sent, bytes_in, bytes_out, by_news, outcome, .. } =
         drive(store, identity, device, link, role, config).await;
     match outcome {
         Outcome::Done { more, .. } => {
-            Ok(PipeDone { device, received, sent, bytes_in, bytes_out, more })
+            Ok(PipeDone { device, received, sent, bytes_in, bytes_out, more, by_news })
         }
         Outcome::Failed { severity, why } => {
             Err(PipeError::Session { severity, why, received, sent })

@@ -18,7 +18,7 @@ use super::state::blocking;
 use crate::identity::Identity;
 use crate::net::NetStream;
 use crate::random::random_bytes;
-use crate::store::{self, Author, Source, Store, StoreError};
+use crate::store::{self, Author, SetItem, Source, Store, StoreError, SyncState};
 use crate::sync::{
     Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
     SessionError, Severity, StoredEntry, SyncItem,
@@ -42,6 +42,8 @@ pub(super) struct SessionEnd {
     pub(super) bytes_in: u64,
     /// Bytes above the transport.
     pub(super) bytes_out: u64,
+    /// The differences were known from what came since both held the same.
+    pub(super) by_news: bool,
     /// Entries refused, by reason.
     pub(super) refused: BTreeMap<&'static str, u64>,
     /// Whether class 0 entries came.
@@ -63,6 +65,7 @@ impl SessionEnd {
             sent: 0,
             bytes_in: 0,
             bytes_out: 0,
+            by_news: false,
             refused: BTreeMap::new(),
             roster_changed: false,
             own_unknown: false,
@@ -111,9 +114,9 @@ pub(super) async fn drive(
     let began = Instant::now();
     let local = {
         let store = store.clone();
-        blocking(move || local_state(&store)).await
+        blocking(move || local_state(&store, &device)).await
     };
-    let (arrived, local) = match local {
+    let (start, local) = match local {
         Ok(Ok(local)) => local,
         Ok(Err(e)) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
         Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
@@ -125,6 +128,7 @@ pub(super) async fn drive(
         store,
         identity,
         device,
+        start,
         started: began,
         queue: VecDeque::new(),
         offset: 0,
@@ -138,6 +142,14 @@ pub(super) async fn drive(
     };
     let result = driver.run(stream).await;
     let summary = driver.session.summary();
+    let Start { arrived, generation } = start;
+    if let Some(equal) = summary.equal {
+        let store = driver.store.clone();
+        let noted = blocking(move || store.note_equal(&device, &equal, arrived, generation)).await;
+        if !matches!(noted, Ok(Ok(_))) {
+            tracing::warn!("that {device} holds the same could not be noted");
+        }
+    }
     if result.is_ok() && !summary.more && summary.refused_by_peer == 0 && summary.unsendable == 0 {
         let store = driver.store.clone();
         let noted = blocking(move || store.note_held(&device, arrived, now_millis())).await;
@@ -155,6 +167,7 @@ pub(super) async fn drive(
         sent: summary.confirmed,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
+        by_news: summary.by_news,
         refused: summary.refused.clone(),
         roster_changed: driver.roster_changed,
         own_unknown: driver.own_unknown,
@@ -165,6 +178,7 @@ pub(super) async fn drive(
 /// An answer of the store that goes back into the machine.
 enum Answer {
     Items(Vec<SyncItem>),
+    News(Vec<SyncItem>),
     WantedPayloads(Vec<EntryId>),
     Loaded { entries: Vec<StoredEntry>, taken: usize },
 }
@@ -176,6 +190,7 @@ struct Driver {
     store: Store,
     identity: Arc<Identity>,
     device: DeviceId,
+    start: Start,
     started: Instant,
     queue: VecDeque<Vec<u8>>,
     offset: usize,
@@ -235,6 +250,7 @@ impl Driver {
                 },
                 answer = finished(&mut self.query), if self.query.is_some() => match answer {
                     Ok(Answer::Items(items)) => self.feed(Input::Items(items)),
+                    Ok(Answer::News(items)) => self.feed(Input::News(items)),
                     Ok(Answer::WantedPayloads(ids)) => self.feed(Input::WantedPayloads(ids)),
                     Ok(Answer::Loaded { entries, taken }) => {
                         self.feed(Input::Loaded { entries, taken });
@@ -308,8 +324,9 @@ impl Driver {
             match output {
                 Output::Send(bytes) => self.queue.push_back(bytes),
                 Output::Query(query) => {
-                    let store = self.store.clone();
-                    self.query = Some(tokio::task::spawn_blocking(move || ask(&store, query)));
+                    let (store, start) = (self.store.clone(), self.start);
+                    self.query =
+                        Some(tokio::task::spawn_blocking(move || ask(&store, start, query)));
                 }
                 Output::Ingest(batch) if self.ingest.is_none() => self.commit(batch),
                 // The last batch of a session that fails may come behind an open commit.
@@ -340,26 +357,38 @@ async fn push(
     }
 }
 
-/// What this side holds, as the machine wants it, and the last arrival that is surely part of it.
-fn local_state(store: &Store) -> Result<(i64, LocalState), StoreError> {
-    let arrived = store.newest_arrival()?;
-    let held = store.set_summary()?;
-    let state =
-        LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads);
-    Ok((arrived, state))
+/// The state of the store that a session speaks for.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    /// The last arrival that is part of it.
+    arrived: i64,
+    generation: u64,
 }
 
-fn ask(store: &Store, query: Query) -> Result<Answer, StoreError> {
+/// What this side holds, as the machine wants it.
+fn local_state(store: &Store, device: &DeviceId) -> Result<(Start, LocalState), StoreError> {
+    let SyncState { summary: held, arrived, generation, bases } = store.sync_state(device)?;
+    let state =
+        LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads);
+    Ok((Start { arrived, generation }, state.with_bases(bases)))
+}
+
+fn sync_items(items: Vec<SetItem>) -> Vec<SyncItem> {
+    let item = |i: SetItem| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster };
+    let mut items: Vec<SyncItem> = items.into_iter().map(item).collect();
+    items.sort_unstable();
+    items
+}
+
+fn ask(store: &Store, start: Start, query: Query) -> Result<Answer, StoreError> {
     match query {
         Query::Items => {
-            let mut items: Vec<SyncItem> = store
-                .items()?
-                .items
-                .into_iter()
-                .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })
-                .collect();
-            items.sort_unstable();
-            Ok(Answer::Items(items))
+            let found = store.items_between(0, start.arrived, usize::MAX)?;
+            Ok(Answer::Items(sync_items(found.items)))
+        }
+        Query::News { after, limit } => {
+            let found = store.items_between(after, start.arrived, limit)?;
+            Ok(Answer::News(sync_items(found.items)))
         }
         Query::WantedPayloads { limit } => {
             store.missing_payloads(limit).map(Answer::WantedPayloads)

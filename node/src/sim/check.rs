@@ -3,7 +3,7 @@
 //! 1. After every step: the invariants of the session concerned and its bound of memory, every entry
 //!    that an honest peer acknowledged on that peer's disk, time that does not go back, queues within
 //!    their bounds. Every so many steps: what waits in an honest store within its bounds.
-//! 2. When a session of two honest nodes is done: each holds what the other held when it was asked.
+//! 2. When a session of two honest nodes is done: each holds what the other held when it began.
 //! 3. When all is quiet: all honest members hold the same set and the same roster; equal sets give
 //!    equal state hashes; what one can open all can; nothing that an honest member wrote is missing anywhere, header or payload,
 //!    and it counts, unless it or an entry before it in its log is gone with a home; no view differs from its entries.

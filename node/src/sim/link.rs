@@ -21,8 +21,10 @@ pub(super) struct End {
     pub(super) node: usize,
     peer: usize,
     session: Session,
-    /// What the node held when its items were asked for.
+    /// What the node held when the session began.
     held: BTreeSet<EntryId>,
+    /// The last arrival of that, and the store's generation.
+    start: (i64, u64),
     pub(super) tick: Option<u64>,
     done: bool,
     /// When the batch under way will be on disk.
@@ -112,15 +114,17 @@ impl Sim<'_> {
         let id = self.serial;
         let ends = [(Role::Initiator, a, b), (Role::Responder, b, a)].map(|(role, node, peer)| {
             let (config, nonce) = (self.config(), Nonce(self.rng.array()));
+            let theirs = self.nodes[peer].me.device();
             let n = &mut self.nodes[node];
-            let mut state = n.me.state(peer).expect("a store that works");
+            let (start, mut state) = n.me.state(peer, &theirs).expect("a store that works");
             if let Some(hostile) = &mut n.hostile {
                 hostile.state(&mut n.me, peer, &mut state);
             }
             let session = Session::new(role, config, state, nonce, self.now);
-            let held = BTreeSet::new();
+            let held = n.me.items(peer, 0, start.0).expect("a store that works");
+            let held = held.iter().map(|i| i.id).collect();
             let (tick, done, committing) = (None, false, None);
-            Some(End { node, peer, session, held, tick, done, committing, acked: 0 })
+            Some(End { node, peer, session, held, start, tick, done, committing, acked: 0 })
         });
         let spec = &self.scenario.links;
         let rng = &mut self.rng;
@@ -157,19 +161,19 @@ impl Sim<'_> {
 
     pub(super) fn answer(&mut self, link: u64, end: usize, query: Query) {
         let Some(e) = self.end(link, end) else { return };
-        let (at, peer) = (e.node, e.peer);
+        let (at, peer, (upto, _)) = (e.node, e.peer, e.start);
         let node = &mut self.nodes[at];
         match query {
-            Query::Items => {
-                let mut items = node.me.items(peer).expect("a store that works");
+            Query::Items | Query::News { .. } => {
+                let after = if let Query::News { after, .. } = query { after } else { 0 };
+                let mut items = node.me.items(peer, after, upto).expect("a store that works");
                 if let Some(hostile) = &mut node.hostile {
                     hostile.items(&mut node.me, peer, &mut items);
                 }
-                let held = items.iter().map(|i| i.id).collect();
-                if let Some(e) = self.end(link, end) {
-                    e.held = held;
+                match query {
+                    Query::News { .. } => self.give(link, end, Input::News(items)),
+                    _ => self.give(link, end, Input::Items(items)),
                 }
-                self.give(link, end, Input::Items(items));
             }
             Query::WantedPayloads { limit } => {
                 let ids = node.me.store().missing_payloads(limit).expect("a store that works");
@@ -349,9 +353,16 @@ impl Sim<'_> {
             Output::Done(summary) => {
                 self.report.done += 1;
                 self.report.bytes += summary.bytes_out;
+                self.report.by_news += u64::from(summary.by_news);
                 let Some(end) = self.end(id, at) else { return };
                 end.done = true;
-                let (node, peer) = (end.node, end.peer);
+                let (node, peer, (arrived, generation)) = (end.node, end.peer, end.start);
+                if let Some(equal) = &summary.equal {
+                    let device = self.nodes[peer].me.device();
+                    let store = self.nodes[node].me.store();
+                    let noted = store.note_equal(&device, equal, arrived, generation);
+                    noted.expect("a store that works");
+                }
                 if self.are_honest(node, peer) {
                     assert!(summary.refused.is_empty() && !summary.more, "{summary:?}");
                     self.check_done(id, at);

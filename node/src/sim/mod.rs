@@ -81,6 +81,8 @@ pub struct Report {
     pub failed: BTreeMap<String, u64>,
     /// Sessions that did not begin because one side was no member for the other.
     pub strangers: u64,
+    /// Ends of sessions that were done by what came since both held the same.
+    pub by_news: u64,
     /// Bytes sent in sessions that were done.
     pub bytes: u64,
     /// Live messages that arrived.

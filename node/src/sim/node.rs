@@ -417,13 +417,20 @@ impl Me {
         self.store().roster().is_ok_and(|r| r.standing(device).is_some())
     }
 
-    /// What it holds, as a session is told; with what a plug-in shows to `peer`.
-    pub(super) fn state(&self, peer: usize) -> Result<LocalState, StoreError> {
-        let held = self.store().set_summary()?;
+    /// What it holds, as a session with `peer`, whose device is `theirs`, is told; with what a plug-in shows.
+    /// And the last arrival that is part of it, and the store's generation.
+    pub(super) fn state(
+        &self,
+        peer: usize,
+        theirs: &DeviceId,
+    ) -> Result<((i64, u64), LocalState), StoreError> {
+        let state = self.store().sync_state(theirs)?;
+        let held = state.summary;
         let mut heads = held.heads;
         heads.extend(self.shown_to(peer).map(|s| s.entry.verified.id()));
         let entries = held.entries + self.shown_to(peer).count() as u64;
-        Ok(LocalState::new(held.roster, entries, heads, held.holes, held.wanted_payloads))
+        let local = LocalState::new(held.roster, entries, heads, held.holes, held.wanted_payloads);
+        Ok(((state.arrived, state.generation), local.with_bases(state.bases)))
     }
 
     /// The forged entries that `peer` is shown.
@@ -431,11 +438,16 @@ impl Me {
         self.extra.values().filter(move |s| s.to >> peer & 1 == 1)
     }
 
-    /// The reconciled set, with what a plug-in shows to `peer`.
-    pub(super) fn items(&self, peer: usize) -> Result<Vec<SyncItem>, StoreError> {
+    /// What arrived after one number and up to another, with what a plug-in shows to `peer`.
+    pub(super) fn items(
+        &self,
+        peer: usize,
+        after: i64,
+        upto: i64,
+    ) -> Result<Vec<SyncItem>, StoreError> {
         let mut items: Vec<SyncItem> = self
             .store()
-            .items()?
+            .items_between(after, upto, usize::MAX)?
             .items
             .into_iter()
             .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })

@@ -47,6 +47,7 @@ mod acts;
 mod append;
 mod attention;
 mod backup;
+mod bases;
 mod check;
 mod connection;
 mod cuts;
@@ -85,6 +86,7 @@ pub use attention::{
     Unanswered, Watch, WhyDue, mentions, own_handles,
 };
 pub use backup::Restored;
+pub use bases::{MAX_NEWS_RUNS, SyncState};
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
 pub use forks::Fork;

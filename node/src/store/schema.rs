@@ -11,6 +11,7 @@
 //! | `side_keys` | keys of the side talks this device takes part in | truth |
 //! | `side_seals` | entries that may hold such a key | view |
 //! | `fronts`, `held` | what other devices said they hold of each log; up to which `n` they hold all | local truth |
+//! | `bases` | moments at which a peer's store held the same | local truth |
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
 //! | `reads_ahead`, `drafts`, `draft_files` | what one's own devices told each other | local truth |
@@ -60,6 +61,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::held::MIGRATION,
     PACKED,
     POSTS,
+    super::bases::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

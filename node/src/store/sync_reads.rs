@@ -11,6 +11,7 @@ use lanai_crdt::id::{DeviceId, EntryId, LogId};
 use lanai_crdt::roster::Roster;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::roster_cache::RosterCache;
 use super::rows::{
     self, AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, entry_by_number, entry_id, read_entry, unordered,
     why,
@@ -81,13 +82,30 @@ impl Store {
     ///
     /// When the store cannot be read.
     pub fn items_since(&self, mark: i64) -> Result<SetItems, StoreError> {
+        self.items_between(mark, i64::MAX, usize::MAX)
+    }
+
+    /// The part of the reconciled set that arrived after `mark` and up to `upto`; of more than `limit` entries
+    /// the first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn items_between(
+        &self,
+        mark: i64,
+        upto: i64,
+        limit: usize,
+    ) -> Result<SetItems, StoreError> {
         self.inner.connections.read(|conn| {
             let lanes = lanes(conn, self.inner.rosters.get(conn)?.roster())?;
             let generation = rows::get_u64(conn, rows::meta::ROSTER_GENERATION)?;
             let mut statement = conn.prepare_cached(
-                "SELECT n, time, id, l, class FROM entries WHERE n > ?1 ORDER BY n",
+                "SELECT n, time, id, l, class FROM entries WHERE n > ?1 AND n <= ?2
+                 ORDER BY n LIMIT ?3",
             )?;
-            let mut found = statement.query([mark])?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut found = statement.query([mark, upto, limit])?;
             let mut out = SetItems { items: Vec::new(), mark, generation };
             while let Some(row) = found.next()? {
                 out.mark = row.get(0)?;
@@ -108,21 +126,7 @@ impl Store {
     ///
     /// When the store cannot be read.
     pub fn set_summary(&self) -> Result<SetSummary, StoreError> {
-        self.inner.connections.read(|conn| {
-            let roster = self.inner.rosters.get(conn)?.roster().hash();
-            let entries = rows::get_u64(conn, rows::meta::ENTRIES)?;
-            let mut statement =
-                conn.prepare_cached("SELECT e.id FROM log_heads h JOIN entries e ON e.n = h.n")?;
-            let heads = statement
-                .query_map([], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
-                .collect::<Result<_, _>>()?;
-            let holes = conn
-                .prepare_cached("SELECT 1 FROM past_waits WHERE why = ?1 LIMIT 1")?
-                .exists([why::HOLE])?;
-            let wanted_payloads =
-                conn.prepare_cached("SELECT 1 FROM missing_payloads LIMIT 1")?.exists([])?;
-            Ok(SetSummary { roster, entries, heads, holes, wanted_payloads })
-        })
+        self.inner.connections.read(|conn| set_summary(conn, &self.inner.rosters))
     }
 
     /// The entries with these ids and their payloads, from the front of `ids`, until `max_bytes`
@@ -349,6 +353,25 @@ impl Store {
             Ok(out)
         })
     }
+}
+
+pub(super) fn set_summary(
+    conn: &Connection,
+    rosters: &RosterCache,
+) -> Result<SetSummary, StoreError> {
+    let roster = rosters.get(conn)?.roster().hash();
+    let entries = rows::get_u64(conn, rows::meta::ENTRIES)?;
+    let mut statement =
+        conn.prepare_cached("SELECT e.id FROM log_heads h JOIN entries e ON e.n = h.n")?;
+    let heads = statement
+        .query_map([], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
+        .collect::<Result<_, _>>()?;
+    let holes = conn
+        .prepare_cached("SELECT 1 FROM past_waits WHERE why = ?1 LIMIT 1")?
+        .exists([why::HOLE])?;
+    let wanted_payloads =
+        conn.prepare_cached("SELECT 1 FROM missing_payloads LIMIT 1")?.exists([])?;
+    Ok(SetSummary { roster, entries, heads, holes, wanted_payloads })
 }
 
 /// Numbers for the members that logs belong to; a device without a member has its own.

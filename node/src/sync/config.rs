@@ -65,6 +65,10 @@ pub struct Config {
     pub load_bytes: usize,
     /// Entries handed over in one [`Output::Ingest`](super::Output::Ingest).
     pub batch_entries: usize,
+    /// Entries that came since both sides held the same, up to which these are told one by one; with more,
+    /// whole sets are compared, which costs little when both got the same from others. At most
+    /// [`MAX_NEWS`](super::MAX_NEWS).
+    pub news: usize,
 }
 
 impl Config {
@@ -79,6 +83,7 @@ impl Config {
             load_entries: MAX_SEG_RECORDS,
             load_bytes: 512 * 1024,
             batch_entries: 10_000,
+            news: 2048,
         }
     }
 

@@ -16,6 +16,7 @@
 
 use lanai_crdt::id::{CommunityId, EntryId};
 
+use super::base::{Base, BaseName, MAX_BASES};
 use super::config::{MAX_HELLO_BYTES, VERSION_MAX, VERSION_MIN};
 use super::wire::{Cursor, WireError, put_varint};
 
@@ -26,9 +27,9 @@ const DIGEST_CONTEXT: &str = "lanai v1 session digest";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(pub [u8; 16]);
 
-/// HELLO: u8 oldest and u8 newest version spoken, u8 flags (none defined: sent as 0 and not
-/// looked at), 16 bytes nonce, 16 bytes community check, varint window. Bytes after that belong to
-/// later versions and are not looked at.
+/// HELLO: u8 oldest and u8 newest version spoken, u8 *chosen*, 16 bytes nonce, 16 bytes community check, varint
+/// window; then, where the sender names bases, u8 how many and 6 bytes for each. More than [`MAX_BASES`] are
+/// passed over. Bytes after that belong to later versions and are not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Oldest session version the sender speaks.
@@ -41,6 +42,10 @@ pub struct Hello {
     pub check: [u8; 16],
     /// Bytes of entries that the other side may send before they are acknowledged.
     pub window: u64,
+    /// The responder: which of the initiator's bases it remembers as well, counted from 1; 0 for none.
+    pub chosen: u8,
+    /// The initiator: the bases that it remembers, from the front.
+    pub bases: [Option<BaseName>; MAX_BASES],
 }
 
 /// The first half of BLAKE3 `derive_key("lanai v1 session")` over community and nonce.
@@ -65,15 +70,23 @@ impl Hello {
             nonce,
             check: community_check(community, &nonce),
             window,
+            chosen: 0,
+            bases: [None; MAX_BASES],
         }
     }
 
     /// The body of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![self.version_min, self.version_max, 0];
+        let mut out = vec![self.version_min, self.version_max, self.chosen];
         out.extend_from_slice(&self.nonce.0);
         out.extend_from_slice(&self.check);
         put_varint(&mut out, self.window);
+        let names = self.bases.iter().flatten();
+        let count = names.clone().count();
+        if count > 0 {
+            put_varint(&mut out, count as u64);
+            names.for_each(|name| out.extend_from_slice(name));
+        }
         out
     }
 
@@ -83,12 +96,21 @@ impl Hello {
             return Err(WireError::Trailing(body.len() - MAX_HELLO_BYTES));
         }
         let mut c = Cursor::new(body);
-        let (version_min, version_max, _flags) = (c.byte()?, c.byte()?, c.byte()?);
+        let (version_min, version_max, chosen) = (c.byte()?, c.byte()?, c.byte()?);
         if version_min == 0 || version_min > version_max {
             return Err(WireError::Range("version"));
         }
         let (nonce, check) = (Nonce(c.array()?), c.array()?);
-        Ok(Hello { version_min, version_max, nonce, check, window: c.varint()? })
+        let window = c.varint()?;
+        let mut bases = [None; MAX_BASES];
+        let count = if c.remaining() > 0 { c.byte()? } else { 0 };
+        for at in 0..usize::from(count) {
+            let name = c.array()?;
+            if let Some(slot) = bases.get_mut(at) {
+                *slot = Some(name);
+            }
+        }
+        Ok(Hello { version_min, version_max, nonce, check, window, chosen, bases })
     }
 
     /// The version both sides speak, if there is one.
@@ -106,6 +128,7 @@ pub struct LocalState {
     heads: Vec<EntryId>,
     holes: bool,
     wants_payloads: bool,
+    bases: Vec<Base>,
 }
 
 impl LocalState {
@@ -122,7 +145,25 @@ impl LocalState {
     ) -> LocalState {
         heads.sort_unstable();
         heads.dedup();
-        LocalState { roster, entries, heads, holes, wants_payloads }
+        LocalState { roster, entries, heads, holes, wants_payloads, bases: Vec::new() }
+    }
+
+    /// With what is remembered of the peer, the newest first; at most [`MAX_BASES`] are used.
+    #[must_use]
+    pub fn with_bases(mut self, mut bases: Vec<Base>) -> LocalState {
+        bases.truncate(MAX_BASES);
+        self.bases = bases;
+        self
+    }
+
+    /// What is remembered of the peer.
+    pub fn bases(&self) -> &[Base] {
+        &self.bases
+    }
+
+    /// Entries in the reconciled set.
+    pub fn entries(&self) -> u64 {
+        self.entries
     }
 
     /// Whether payloads are wanted.
@@ -235,8 +276,22 @@ mod tests {
     fn a_later_hello_may_be_longer() {
         let hello = Hello::new(&CommunityId::new([1; 32]), Nonce([3; 16]), 5 << 20);
         let mut body = hello.encode();
-        body.extend_from_slice(&[1, 2, 3]);
-        assert_eq!(Hello::decode(&body), Ok(hello));
+        let mut named = hello;
+        named.bases = [Some([7; 6]), Some([8; 6])];
+        named.chosen = 2;
+        for hello in [hello, named] {
+            let mut body = hello.encode();
+            body.extend_from_slice(if hello.chosen == 0 { &[0, 2, 3] } else { &[2, 3] });
+            assert_eq!(Hello::decode(&body), Ok(hello));
+        }
+        // More bases than this version remembers, and fewer than it says.
+        let mut many = body.clone();
+        many.push(3);
+        many.extend_from_slice(&[7; 6]);
+        many.extend_from_slice(&[8; 6]);
+        assert_eq!(Hello::decode(&many), Err(WireError::Truncated));
+        many.extend_from_slice(&[9; 6]);
+        assert_eq!(Hello::decode(&many), Ok(Hello { chosen: 0, ..named }));
         body.resize(MAX_HELLO_BYTES + 1, 0);
         assert_eq!(Hello::decode(&body), Err(WireError::Trailing(1)));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lanai_crdt::id::EntryId;
 
+use super::base::Equal;
 use super::error::SessionError;
 use super::incoming::{Incoming, IngestReport};
 use super::outgoing::StoredEntry;
@@ -31,6 +32,8 @@ pub enum Input<'a> {
     Sent(usize),
     /// Answer to [`Query::Items`].
     Items(Vec<SyncItem>),
+    /// Answer to [`Query::News`].
+    News(Vec<SyncItem>),
     /// Answer to [`Query::WantedPayloads`].
     WantedPayloads(Vec<EntryId>),
     /// Answer to [`Query::Load`].
@@ -53,8 +56,17 @@ pub enum Input<'a> {
 /// What a session asks of the store. At most one query is open at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// The whole reconciled set, best in ascending order of (time, id). Asked once.
+    /// The whole reconciled set as the local state was made of it, best in ascending order of (time, id).
+    /// Asked once.
     Items,
+    /// What of it arrived after this number ([`Base::upto`](super::Base::upto)); more than `limit` need not be
+    /// given. Asked once.
+    News {
+        /// The last number of arrival before.
+        after: i64,
+        /// How many to give at most.
+        limit: usize,
+    },
     /// Up to `limit` entries whose payload is missing and wanted. Asked once, if the local state
     /// said that there are some.
     WantedPayloads {
@@ -129,4 +141,8 @@ pub struct Summary {
     pub peer_entries: u64,
     /// A side had more than one session carries: start another.
     pub more: bool,
+    /// The differences were known from what came since both held the same.
+    pub by_news: bool,
+    /// Both hold the same now: to be noted, if nothing else came here meanwhile.
+    pub equal: Option<Equal>,
 }

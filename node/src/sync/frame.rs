@@ -37,13 +37,15 @@ pub enum FrameType {
     Fin = 12,
     /// The sender gives up, and why.
     Bye = 13,
+    /// What came since both sides held the same.
+    News = 14,
 }
 
 impl FrameType {
     /// The type with this number, if this version has one.
     pub fn from_number(n: u8) -> Option<FrameType> {
         use FrameType::*;
-        [Hello, Digest, Front, Rb, Seg, Pay, Want, Skip, Have, File, Ack, Fin, Bye]
+        [Hello, Digest, Front, Rb, Seg, Pay, Want, Skip, Have, File, Ack, Fin, Bye, News]
             .get(usize::from(n).checked_sub(1)?)
             .copied()
     }
@@ -322,7 +324,7 @@ mod tests {
         for n in 0..=255u8 {
             assert_eq!(
                 FrameType::from_number(n).map(|t| t as u8),
-                (1..=13).contains(&n).then_some(n)
+                (1..=14).contains(&n).then_some(n)
             );
         }
     }

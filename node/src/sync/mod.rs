@@ -9,15 +9,18 @@
 //!
 //! 1. **Greeting** ([`Hello`], [`Digest`]). The initiator sends HELLO and DIGEST at once; the
 //!    responder answers with its own. If the digests say that both hold the same, both are done:
-//!    one round trip, 82 to 90 bytes each way.
-//! 2. **Reconciliation** (RB, [`Reconciler`]). The side that said it has more entries *drives*, the
+//!    one round trip, 62 to 90 bytes each way.
+//! 2. **News** ([`News`], [`Base`]). If both remember a moment at which they held the same, each names what
+//!    came since, and sends what the other did not name. That is all, unless it fails to explain the
+//!    counts in both digests; then whole sets are compared.
+//! 3. **Reconciliation** (RB, [`Reconciler`]). The side that said it has more entries *drives*, the
 //!    initiator when both have the same number. It sends messages and gets answers until it knows
 //!    which entries only it has and which only the peer has. It says what it needs in WANT frames,
 //!    the last of them marked, and that ends reconciliation.
-//! 3. **Transfer.** Both sides send at the same time: roster entries first, then newest first, in
+//! 4. **Transfer.** Both sides send at the same time: roster entries first, then newest first, in
 //!    groups of one SEG frame and its PAY frames ([`run`] has the layout). Groups spend the
 //!    credit that the receiver's HELLO granted; ACK gives it back when they are durably committed.
-//! 4. **End.** Each side says FIN when it has sent all that is wanted. A side is done when its FIN
+//! 5. **End.** Each side says FIN when it has sent all that is wanted. A side is done when its FIN
 //!    is sent, all it sent is acknowledged, and all it received up to the peer's FIN is committed
 //!    and acknowledged. A session that breaks off at any byte loses nothing that was acknowledged;
 //!    the next one finds what is left.
@@ -57,6 +60,7 @@
 //! | 11 | ACK | [`Ack`] |
 //! | 12 | FIN | [`Fin`] |
 //! | 13 | BYE | u8 [`ByeReason`]; later versions may append to it |
+//! | 14 | NEWS | [`News`] |
 //!
 //! # What a driver does
 //!
@@ -78,7 +82,7 @@
 //!         bytes read             -> Bytes(piece)      any size; 64 KiB is good
 //!         end of stream          -> Eof
 //!         n bytes written        -> Sent(n)
-//!         answer, commit, error  -> Items, WantedPayloads, Loaded, Ingested, StoreFailed
+//!         answer, commit, error  -> Items, News, WantedPayloads, Loaded, Ingested, StoreFailed
 //!         session.deadline()     -> Tick
 //!         shutdown               -> Stop
 //!     todo = session.handle(that input, now)
@@ -93,6 +97,7 @@
 //! of an unsigned header, in the batch or on disk, by (log, seq + 1); and that takes a payload for
 //! a header it already holds.
 
+mod base;
 mod config;
 mod digest;
 mod error;
@@ -107,6 +112,9 @@ pub mod run;
 mod session;
 mod wire;
 
+pub use base::{
+    BASE_NAME_BYTES, Base, BaseName, BaseToken, Equal, MAX_BASES, MAX_NEWS, News, ShortNames,
+};
 pub use config::*;
 pub use digest::{Digest, Hello, LocalState, Nonce, community_check};
 pub use error::{ByeReason, SessionError, Severity};

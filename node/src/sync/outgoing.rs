@@ -138,6 +138,7 @@ pub(super) struct Outgoing {
     next: u64,
     acked: Ack,
     unsendable: u64,
+    missing: u64,
     #[cfg(any(test, feature = "simulator"))]
     sent_ids: Vec<EntryId>,
 }
@@ -164,6 +165,7 @@ impl Outgoing {
             next: 0,
             acked: Ack::default(),
             unsendable: 0,
+            missing: 0,
             #[cfg(any(test, feature = "simulator"))]
             sent_ids: Vec::new(),
         }
@@ -218,6 +220,11 @@ impl Outgoing {
         self.unsendable
     }
 
+    /// Entries that were to be sent and that the store did not give.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// Bytes of loaded entries.
     pub(super) fn buffered(&self) -> u64 {
         self.loaded.iter().map(StoredEntry::cost).sum()
@@ -268,6 +275,8 @@ impl Outgoing {
             let places: Vec<u64> =
                 places.filter_map(|id| self.payload_places.get(id).copied()).collect();
             self.declined.extend(places);
+        } else {
+            self.missing += (ids.len() as u64).saturating_sub(entries.len() as u64);
         }
         match queue {
             // Sent from the end.

@@ -1,9 +1,12 @@
 //! The session itself: one state machine for both sides. See the module above for the protocol.
 
+mod news;
+
 use std::collections::VecDeque;
 
 use lanai_crdt::id::EntryId;
 
+use super::base::{Base, MAX_NEWS};
 use super::config::{
     Config, MAX_IGNORED_BYTES, MAX_ROUNDS, MAX_SESSION_ENTRIES, MAX_UNSENT_BYTES, MAX_WANT_IDS,
     MAX_WANTED_PAYLOADS, MAX_WRITE_BYTES, MIN_WINDOW_BYTES,
@@ -15,6 +18,7 @@ use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_fram
 use super::incoming::{IngestReport, ReceiveError, Receiving};
 use super::outgoing::{Outgoing, order};
 use super::reconcile::{ItemSet, Reconciler, SyncItem};
+use news::Telling;
 
 /// Bytes received that count as progress when no frame is whole yet: slow links live, and a peer
 /// that sends a byte now and then does not.
@@ -26,6 +30,8 @@ enum Phase {
     Hello,
     /// Waiting for DIGEST.
     Digest,
+    /// Both tell what came since they were equal.
+    News,
     /// Differences are being found.
     Reconcile,
     /// Entries flow.
@@ -65,6 +71,15 @@ pub struct Session {
     outgoing: Option<Outgoing>,
     incoming: Receiving,
     fin_sent: bool,
+    /// The base that both sides remember, and which of the initiator's it is.
+    common: Option<Base>,
+    chosen: u8,
+    telling: Option<Telling>,
+    /// Entries that the peer is to send, once that is known.
+    expected: Option<u64>,
+    unserved_payloads: u64,
+    /// The digests were the same.
+    settled: bool,
     ignored_bytes: u64,
     progress_at: u64,
     progress_bytes: usize,
@@ -107,6 +122,12 @@ impl Session {
             outgoing: None,
             incoming,
             fin_sent: false,
+            common: None,
+            chosen: 0,
+            telling: None,
+            expected: None,
+            unserved_payloads: 0,
+            settled: false,
             ignored_bytes: 0,
             progress_at: now,
             progress_bytes: 0,
@@ -155,7 +176,7 @@ impl Session {
     /// entries. The list of items and of ids is not counted: it is the store's size.
     pub fn buffered(&self) -> u64 {
         let bytes = self.reader.buffered() + self.unsent + self.early.as_ref().map_or(0, Vec::len);
-        let ids = 32 * self.peer_wants.len();
+        let ids = 32 * self.peer_wants.len() + self.telling.as_ref().map_or(0, Telling::buffered);
         (bytes + ids) as u64
             + self.incoming.buffered()
             + self.outgoing.as_ref().map_or(0, Outgoing::buffered)
@@ -235,9 +256,14 @@ impl Session {
                 self.answered("payloads", now, |q| matches!(q, Query::WantedPayloads { .. }))?;
                 ids.truncate(MAX_WANTED_PAYLOADS);
                 self.wanted_payloads = ids;
-                if !self.drives {
+                // Where news is told first, it is not known yet who drives.
+                if !self.drives && self.phase != Phase::News {
                     self.queue_wants(true);
                 }
+            }
+            Input::News(items) => {
+                self.answered("news", now, |q| matches!(q, Query::News { .. }))?;
+                self.on_news_items(items)?;
             }
             Input::Loaded { entries, taken } => {
                 self.answered("entries", now, |q| matches!(q, Query::Load { .. }))?;
@@ -292,9 +318,15 @@ impl Session {
     }
 
     fn greet(&mut self) {
-        let hello =
-            Hello::new(&self.config.community, self.nonce, self.config.granted_window()).encode();
-        put_frame(&mut self.out, FrameType::Hello, &hello);
+        let mut hello =
+            Hello::new(&self.config.community, self.nonce, self.config.granted_window());
+        hello.chosen = self.chosen;
+        if self.role == Role::Initiator {
+            for (slot, base) in hello.bases.iter_mut().zip(self.state.bases()) {
+                *slot = Some(base.token.name(&self.nonce));
+            }
+        }
+        put_frame(&mut self.out, FrameType::Hello, &hello.encode());
         put_frame(&mut self.out, FrameType::Digest, &self.state.digest(&self.nonce).encode());
     }
 
@@ -326,6 +358,7 @@ impl Session {
             (Digest, Phase::Digest) => {
                 self.on_digest(super::digest::Digest::decode(body).map_err(bad)?)
             }
+            (News, Phase::News) => self.on_news(super::base::News::decode(body).map_err(bad)?),
             (Rb, Phase::Reconcile) => self.on_rb(frame.body),
             (Want, Phase::Reconcile | Phase::Transfer) => {
                 self.on_want(super::frame::Want::decode(body).map_err(bad)?)
@@ -334,6 +367,9 @@ impl Session {
                 let [entries, payloads] = self.asked;
                 let skip = super::frame::Skip::decode(body, entries, payloads).map_err(bad)?;
                 self.summary.unserved += skip.places.len() as u64;
+                if skip.payloads {
+                    self.unserved_payloads += skip.places.len() as u64;
+                }
                 match self.summary.unserved > entries + payloads {
                     true => Err(SessionError::Unexpected(Skip)),
                     false => Ok(()),
@@ -345,7 +381,7 @@ impl Session {
                 let fin = super::frame::Fin::decode(body).map_err(bad)?;
                 self.incoming.on_fin(fin).map_err(|e| receive(kind, e))
             }
-            (Ack, Phase::Reconcile | Phase::Transfer) => {
+            (Ack, Phase::News | Phase::Reconcile | Phase::Transfer) => {
                 self.on_ack(super::frame::Ack::decode(body).map_err(bad)?)
             }
             _ => Err(SessionError::Unexpected(kind)),
@@ -367,6 +403,10 @@ impl Session {
             return Err(SessionError::WindowTooSmall(hello.window));
         }
         self.peer_nonce = Some(hello.nonce);
+        match self.role {
+            Role::Initiator => self.hear_choice(hello.chosen),
+            Role::Responder => self.choose_base(&hello),
+        }
         self.window = hello.window;
         self.phase = Phase::Digest;
         Ok(())
@@ -381,23 +421,40 @@ impl Session {
         self.peer_digest = Some(theirs);
         self.summary.peer_entries = theirs.entries;
         if mine.settles(&theirs) {
+            self.settled = true;
             self.finish();
             return Ok(());
         }
-        self.phase = Phase::Reconcile;
         self.drives = match mine.entries.cmp(&theirs.entries) {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => self.role == Role::Initiator,
         };
-        // The driver always ends its wants; the other side has some only if it said so.
-        self.peer_wants_done = self.drives && !theirs.wants_payloads;
         self.outgoing = Some(Outgoing::new(self.config.community, self.window));
         if self.state.wants_payloads() {
             self.queries.push_back(Query::WantedPayloads { limit: MAX_WANTED_PAYLOADS });
         }
-        self.queries.push_back(Query::Items);
+        match self.common {
+            Some(base) => {
+                let same = mine.held == theirs.held && mine.entries == theirs.entries;
+                self.start_news(base, same);
+            }
+            None => self.start_reconciliation(),
+        }
         Ok(())
+    }
+
+    /// Compares whole sets, at once or after news that did not explain everything.
+    fn start_reconciliation(&mut self) {
+        let told = self.phase == Phase::News;
+        self.phase = Phase::Reconcile;
+        // The driver always ends its wants; the other side has some only if it said so.
+        let wants_payloads = self.peer_digest.is_some_and(|d| d.wants_payloads);
+        self.peer_wants_done = self.drives && !wants_payloads;
+        if told && !self.drives && self.state.wants_payloads() {
+            self.queue_wants(true);
+        }
+        self.queries.push_back(Query::Items);
     }
 
     fn on_items(&mut self, items: Vec<SyncItem>) -> Result<(), SessionError> {
@@ -467,6 +524,11 @@ impl Session {
         self.need.dedup();
         self.summary.more |= self.need.len() > MAX_SESSION_ENTRIES;
         self.need.truncate(MAX_SESSION_ENTRIES);
+        // That both sides hold the same in the end is noted only if the differences explain both counts.
+        let union = |held: u64, lacking: &[EntryId]| held.checked_add(lacking.len() as u64);
+        if union(self.state.entries(), &self.need) == union(self.summary.peer_entries, &self.have) {
+            self.expected = Some(self.need.len() as u64);
+        }
         self.queue_wants(false);
         let have = std::mem::take(&mut self.have);
         self.plan(&have);
@@ -506,8 +568,9 @@ impl Session {
             return Err(SessionError::Unexpected(FrameType::Want));
         };
         // The other side can only know what it lacks once this side has answered it.
-        let early = !self.drives && self.reconciler.is_none();
-        if early || self.peer_wants_done || (self.drives && !want.payloads) {
+        let by_news = self.summary.by_news;
+        let early = !self.drives && self.reconciler.is_none() && !by_news;
+        if early || self.peer_wants_done || ((self.drives || by_news) && !want.payloads) {
             return Err(SessionError::Unexpected(FrameType::Want));
         }
         if want.payloads {
@@ -523,9 +586,11 @@ impl Session {
             self.peer_wants.extend_from_slice(&want.ids);
         }
         self.peer_wants_done = want.last;
-        if want.last && !self.drives {
+        if want.last && !self.drives && !by_news {
             self.reconciler = None;
             let wants = std::mem::take(&mut self.peer_wants);
+            let union = self.summary.peer_entries.checked_add(wants.len() as u64);
+            self.expected = union.and_then(|union| union.checked_sub(self.state.entries()));
             let mut places: Vec<(EntryId, u64)> = wants.into_iter().zip(0..).collect();
             places.sort_unstable();
             places.dedup_by_key(|(id, _)| *id);
@@ -646,6 +711,7 @@ impl Session {
     fn finish(&mut self) {
         self.flush();
         self.phase = Phase::Over;
+        self.summary.equal = self.equal();
         self.outputs.push(Output::Done(self.summary()));
     }
 

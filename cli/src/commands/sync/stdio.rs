@@ -80,7 +80,7 @@ pub(super) fn run(context: &mut Context, wait: Option<Duration>) -> Result<Exit,
 }
 
 fn report(context: &mut Context, app: &App, done: &PipeDone) -> Result<Exit, CliError> {
-    let PipeDone { device, received, sent, bytes_in, bytes_out, more } = *done;
+    let PipeDone { device, received, sent, bytes_in, bytes_out, more, .. } = *done;
     if context.ui.is_json() {
         let (device, unread) = (device.full(), status::unread(app)?);
         let piped = Piped { device, received, sent, bytes_in, bytes_out, more, unread };

@@ -15,6 +15,7 @@ use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
 use super::*;
 
 mod attention;
+mod bases;
 mod cuts;
 mod damage;
 mod exchange;

@@ -28,6 +28,23 @@ fn frames() {
         "000027010101000202020202020202020202020202020295dc84d7d9e03a3727dd71e7a61c4d9680\
          808002",
     );
+    let bases = [Some([5; 6]), Some([6; 6])];
+    let hello = Hello { bases, chosen: 1, ..Hello::new(&community, nonce, 4 << 20) };
+    pin(
+        FrameType::Hello,
+        &hello.encode(),
+        "000034010101010202020202020202020202020202020295dc84d7d9e03a3727dd71e7a61c4d9680\
+         80800202050505050505060606060606",
+    );
+    let news = News::Came(vec![7, 1 << 63]);
+    pin(FrameType::News, &news.encode(), "0000110e0000000000000000078000000000000000");
+    pin(FrameType::News, &News::Whole.encode(), "0000010e01");
+    let token = BaseToken::of_session(&nonce, &Nonce([3; 16]));
+    let short = ShortNames::of_session(&nonce, &Nonce([3; 16])).of(&ids[0]);
+    assert_eq!(
+        [hex(&token.0), hex(&token.name(&nonce)), hex(&short.to_be_bytes())],
+        ["8ef98134c54154aad6a667b99a7157ac", "cd2420a539ad", "a5abd19d57b3b790"]
+    );
     let state = LocalState::new([4; 32], 1000, ids.clone(), true, false);
     pin(
         FrameType::Digest,

@@ -278,7 +278,7 @@ fn frames_out_of_place_and_over_the_limits_are_named() {
 #[test]
 fn reserved_and_unknown_frames_are_passed_over_and_counted() {
     let mut side = receiving();
-    for kind in [0, 3, 9, 10, 14, 255] {
+    for kind in [0, 3, 9, 10, 15, 255] {
         feed(&mut side, kind, b"from a later version");
     }
     assert_eq!((side.end.clone(), side.session.summary().ignored_frames), (End::Open, 6));
@@ -388,8 +388,9 @@ fn a_slow_commit_keeps_the_peer_waiting_not_stalled() {
 
 #[test]
 fn answers_that_nobody_asked_for_are_this_programs_mistake() {
-    let inputs: [(Input<'static>, &str); 4] = [
+    let inputs: [(Input<'static>, &str); 5] = [
         (Input::Items(vec![]), "items"),
+        (Input::News(vec![]), "news"),
         (Input::WantedPayloads(vec![]), "payloads"),
         (Input::Loaded { entries: vec![], taken: 1 }, "entries"),
         (Input::Ingested(IngestReport::default()), "a commit"),

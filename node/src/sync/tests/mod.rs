@@ -4,5 +4,6 @@ mod codec;
 mod exchange;
 mod golden;
 mod hostile;
+mod news;
 mod pair;
 mod world;

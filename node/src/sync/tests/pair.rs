@@ -23,11 +23,14 @@ pub(crate) struct Side {
     pub(crate) peak: u64,
     /// Batches are taken and never committed.
     pub(crate) hold_commits: bool,
+    /// How many entries had arrived when it began.
+    pub(crate) began: usize,
 }
 
 impl Side {
     pub(crate) fn new(role: Role, config: Config, store: MemStore, nonce: Nonce) -> Side {
         let session = Session::new(role, config, store.state(), nonce, 0);
+        let began = store.arrived.len();
         Side {
             session,
             store,
@@ -36,6 +39,7 @@ impl Side {
             offered: vec![],
             peak: 0,
             hold_commits: false,
+            began,
         }
     }
 
@@ -60,6 +64,10 @@ impl Side {
                     self.handle(Input::Sent(bytes.len()), now)
                 }
                 Output::Query(Query::Items) => self.handle(Input::Items(self.store.items()), now),
+                Output::Query(Query::News { after, limit }) => {
+                    let items = self.store.news(after, self.began, limit);
+                    self.handle(Input::News(items), now)
+                }
                 Output::Query(Query::WantedPayloads { limit }) => {
                     let ids = self.store.wanted_payloads(limit);
                     self.handle(Input::WantedPayloads(ids), now)

@@ -102,11 +102,15 @@ impl Author {
 pub(crate) struct MemStore {
     pub(crate) entries: BTreeMap<EntryId, StoredEntry>,
     by_prev: HashMap<EntryId, Vec<EntryId>>,
+    /// In the order in which they came.
+    pub(crate) arrived: Vec<EntryId>,
+    pub(crate) bases: Vec<Base>,
 }
 
 impl MemStore {
     pub(crate) fn insert(&mut self, stored: StoredEntry) {
         self.by_prev.entry(stored.entry.header().prev).or_default().push(stored.entry.id());
+        self.arrived.push(stored.entry.id());
         self.entries.insert(stored.entry.id(), stored);
     }
 
@@ -138,16 +142,38 @@ impl MemStore {
         }
         let roster = *roster.finalize().as_bytes();
         LocalState::new(roster, self.entries.len() as u64, heads.collect(), holes, wants)
+            .with_bases(self.bases.clone())
     }
 
-    pub(crate) fn items(&self) -> Vec<SyncItem> {
-        let item = |e: &StoredEntry| SyncItem {
+    /// Takes note of what a session says, as the store does.
+    pub(crate) fn note(&mut self, equal: &Equal, began_with: usize) -> bool {
+        let (now, received) = (self.arrived.len(), equal.received as usize);
+        if received > 0 && now - began_with != received {
+            return false;
+        }
+        let upto = (began_with + received) as i64;
+        self.bases.retain(|b| Some(b.token) == equal.kept);
+        let Equal { token, entries, runs, .. } = *equal;
+        self.bases.insert(0, Base { token, entries, upto, runs });
+        true
+    }
+
+    fn item(e: &StoredEntry) -> SyncItem {
+        SyncItem {
             time: e.entry.header().time.0,
             id: e.entry.id(),
             lane: u32::from(e.entry.header().log.device.as_bytes()[0]),
             roster: e.entry.header().class == 0,
-        };
-        self.entries.values().map(item).collect()
+        }
+    }
+
+    pub(crate) fn items(&self) -> Vec<SyncItem> {
+        self.entries.values().map(MemStore::item).collect()
+    }
+
+    pub(crate) fn news(&self, after: i64, upto: usize, limit: usize) -> Vec<SyncItem> {
+        let came = self.arrived.iter().take(upto).skip(after as usize).take(limit);
+        came.map(|id| MemStore::item(&self.entries[id])).collect()
     }
 
     pub(crate) fn wanted_payloads(&self, limit: usize) -> Vec<EntryId> {
