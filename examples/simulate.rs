@@ -7,7 +7,8 @@
 //!     --scenario tests/scenarios/courier.toml --seed 7 --trace
 //! ```
 //!
-//! Without a scenario file each seed makes its own: twelve honest nodes and four hostile ones.
+//! Without a scenario file each seed makes its own: twelve honest nodes and four hostile ones, or with
+//! `--days N` six honest ones that live through so many days of sleep, half-open links and kills.
 //! `--trace` tells each act and each meeting. On a failure the command is printed that plays
 //! exactly it again, and the exit code is 1; a mistake in the arguments gives 2.
 
@@ -23,18 +24,19 @@ use std::time::Instant;
 use lanai_node::sim::{self, Failure, Report, Scenario};
 
 const USAGE: &str =
-    "usage: simulate [--seed N | --seeds A..B] [--scenario FILE] [--trace] [--jobs N]";
+    "usage: simulate [--seed N | --seeds A..B] [--scenario FILE | --days N] [--trace] [--jobs N]";
 
 struct Arguments {
     seeds: Range<u64>,
     scenario: Option<(String, Scenario)>,
+    days: Option<u64>,
     trace: bool,
     jobs: usize,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut found = Arguments { seeds: 0..1, scenario: None, trace: false, jobs };
+    let mut found = Arguments { seeds: 0..1, scenario: None, days: None, trace: false, jobs };
     let mut args = std::env::args().skip(1);
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text} is not a number"));
     while let Some(arg) = args.next() {
@@ -55,6 +57,7 @@ fn arguments() -> Result<Arguments, String> {
                 let scenario = Scenario::parse(&text).map_err(|e| format!("{file}: {e}"))?;
                 found.scenario = Some((file, scenario));
             }
+            "--days" => found.days = Some(number(&value()?)?),
             "--trace" => found.trace = true,
             "--jobs" => found.jobs = usize::try_from(number(&value()?)?).unwrap_or(1).max(1),
             other => return Err(format!("{other} is not known")),
@@ -74,7 +77,11 @@ fn main() -> ExitCode {
     let failures = play(&arguments);
     for failure in &failures {
         let file = arguments.scenario.as_ref();
-        let file = file.map_or(String::new(), |(file, _)| format!(" --scenario {file}"));
+        let file = match (file, arguments.days) {
+            (Some((file, _)), _) => format!(" --scenario {file}"),
+            (None, Some(days)) => format!(" --days {days}"),
+            (None, None) => String::new(),
+        };
         println!(
             "\n{failure}\nagain: cargo run --release -p lanai-node --features simulator \
              --example simulate -- --seed {}{file} --trace",
@@ -89,7 +96,10 @@ fn play_one(arguments: &Arguments, seed: u64) -> Result<Report, Failure> {
     let scenario = match &arguments.scenario {
         Some((_, scenario)) => scenario,
         None => {
-            made = sim::random(seed);
+            made = match arguments.days {
+                Some(days) => sim::days(seed, days),
+                None => sim::random(seed),
+            };
             &made
         }
     };

@@ -91,3 +91,45 @@ fn seeds_agree_and_lose_nothing() {
     assert!(sum(|r| r.written) > 20 * count, "{reports:?}");
     assert!(sum(|r| r.failed.values().sum()) > count, "{reports:?}");
 }
+
+/// Days that are lived through, and how many times, each by another seed.
+const DAYS: u64 = 4;
+const LIVES: u64 = 4;
+
+#[test]
+fn six_nodes_live_through_days() {
+    let reports = play(LIVES, |seed| sim::run(&sim::days(seed, DAYS), seed));
+    for r in &reports {
+        println!(
+            "{} h: {} entries, {} sessions of which {} broke off; most: {} sessions at once, {} bytes \
+             in one, {} events waiting, a store of {} bytes, {} an entry",
+            r.simulated_ms / 3_600_000,
+            r.entries,
+            r.sessions,
+            r.failed.values().sum::<u64>(),
+            r.most_links,
+            r.most_buffered,
+            r.most_events,
+            r.most_store,
+            r.most_an_entry
+        );
+        // It was no idle time: they wrote, met, and lost each other.
+        assert!(r.simulated_ms >= DAYS * 86_400_000, "{r:?}");
+        assert!(r.written > DAYS * 40 && r.done > 200 * DAYS, "{r:?}");
+        assert!(r.failed.values().sum::<u64>() > 10 * DAYS, "{r:?}");
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_days() {
+    // Twice the time is twice the entries, and no more of what is held meanwhile.
+    let reports = play(2, |n| sim::run(&sim::days(7, 2 + 4 * n), 7));
+    let [short, long] = [2u64, 6].map(|days| {
+        let of = reports.iter().find(|r| r.simulated_ms / 86_400_000 == days);
+        of.unwrap_or_else(|| panic!("no run of {days} days: {reports:?}"))
+    });
+    assert!(long.entries > 2 * short.entries, "{short:?} {long:?}");
+    assert!(long.most_events < 2 * short.most_events.max(2000), "{short:?} {long:?}");
+    assert!(long.most_buffered < 4 * short.most_buffered, "{short:?} {long:?}");
+    assert!(long.most_an_entry <= 2 * short.most_an_entry, "{short:?} {long:?}");
+}

@@ -175,6 +175,8 @@ impl Sim<'_> {
             | Act::Clock { .. }
             | Act::Backup
             | Act::Restore
+            | Act::HalfOpen { .. }
+            | Act::Move
             | Act::Meet { .. } => return None,
         })
     }
@@ -264,6 +266,11 @@ impl Sim<'_> {
             (Act::Suspend { seconds }, Some(who)) => {
                 self.nodes[who].asleep_until = self.now + seconds * 1000;
             }
+            (Act::HalfOpen { from, seconds }, Some(who)) => {
+                let from = from.as_ref().and_then(|name| self.scenario.node(name));
+                self.half_open(from, who, *seconds);
+            }
+            (Act::Move, Some(who)) => self.moved(who),
             (Act::Clock { shows }, Some(who)) => self.nodes[who].set_clock(*shows),
             (Act::Backup, Some(who)) if self.nodes[who].is_there(self.now) => {
                 self.nodes[who].me.backup().expect("a directory that works");

@@ -17,11 +17,15 @@ use lanai_crdt::thread::PostText;
 
 use super::engine::Sim;
 use super::live::MAX_LIVE;
-use crate::store::Store;
+use crate::store::{Stats, Store};
 
 /// Which people a list names.
 type Fits<'a> = &'a dyn Fn(&crate::store::Person) -> bool;
 
+/// Bytes that SQLite's log takes beside a store before it is written from the front again.
+const STORE_LOG: u64 = 4 << 20;
+/// Entries from which on the bytes of a store are shared out among them.
+const MANY: u64 = 100;
 /// Steps between two looks into a store.
 const LOOK_EVERY: u64 = 512;
 
@@ -41,6 +45,18 @@ impl Sim<'_> {
         let room = 8 << 20;
         let most = stats.entries * 40_000 + room + MAX_WAITING_BYTES as u64;
         assert!(stats.bytes <= most, "{stats:?}");
+        self.note_size(&stats);
+    }
+
+    /// The greatest numbers of any honest store.
+    fn note_size(&mut self, stats: &Stats) {
+        let report = &mut self.report;
+        report.most_waiting = report.most_waiting.max(stats.waiting_for_device);
+        report.most_store = report.most_store.max(stats.bytes);
+        if stats.entries >= MANY {
+            let grown = stats.bytes.saturating_sub(STORE_LOG);
+            report.most_an_entry = report.most_an_entry.max(grown / stats.entries);
+        }
     }
 
     /// All that must hold when nothing happens any more.
@@ -109,6 +125,7 @@ impl Sim<'_> {
         let report = self.nodes[other].me.store().check(|_| ()).expect("a store that works");
         assert!(report.is_clean(), "{}: {:?}", self.nodes[other].me.name, report.damage);
         let stats = store.stats().expect("a store that works");
+        self.note_size(&stats);
         self.report.entries = stats.entries;
         self.report.posts = stats.posts;
         self.report.written = all.len() as u64;
@@ -206,6 +223,16 @@ impl Sim<'_> {
             assert_eq!(store.stats().expect("a store that works").threads, threads, "threads");
         }
         self.check_forks(&expect.forked);
+        let (report, bounds) = (&self.report, &expect.at_most);
+        for (what, most, bound) in [
+            ("bytes in a session", report.most_buffered, bounds.session_bytes),
+            ("sessions at once", report.most_links, bounds.sessions),
+            ("entries that wait", report.most_waiting, bounds.waiting),
+            ("bytes of a store an entry", report.most_an_entry, bounds.store_bytes_an_entry),
+            ("events that wait", report.most_events, bounds.events),
+        ] {
+            assert!(bound.is_none_or(|bound| most <= bound), "{most} {what}, of {bound:?}");
+        }
     }
 
     /// Exactly these nodes' logs are seen to be forked, and both entries count.

@@ -115,6 +115,10 @@ pub(super) struct Sim<'s> {
     pub(super) recovery: DeviceSecret,
     /// Live messages under way to each node.
     pub(super) live: Vec<usize>,
+    /// What (the first) sends to (the second) is lost until then.
+    lost: BTreeMap<(usize, usize), u64>,
+    /// Events that were laid down before the run began and did not happen yet.
+    scheduled: u64,
     /// When the scenario is over.
     end: u64,
     /// Nothing goes wrong any more.
@@ -167,6 +171,8 @@ impl<'s> Sim<'s> {
             put_back: BTreeSet::new(),
             recovery: DeviceSecret::from_bytes(&Rng(seed).fork("recovery").array()),
             live,
+            lost: BTreeMap::new(),
+            scheduled: 0,
             end: u64::MAX,
             calm: false,
             report: Report::default(),
@@ -230,6 +236,7 @@ impl<'s> Sim<'s> {
             time += self.rng.within(every / 2, every + every / 2).max(1);
             self.at(time, Event::Meet);
         }
+        self.scheduled = self.events.len() as u64;
         self.drain();
         self.settle();
         self.check_end();
@@ -265,10 +272,14 @@ impl<'s> Sim<'s> {
             self.progress.now.set(time - START_MS);
             assert!(steps < MAX_STEPS, "it does not come to rest");
             assert!(self.events.len() < MAX_EVENTS, "{} events wait", self.events.len());
+            self.scheduled -= u64::from(matches!(event, Event::Meet | Event::Step { .. }));
+            let under_way = (self.events.len() as u64).saturating_sub(self.scheduled);
+            self.report.most_events = self.report.most_events.max(under_way);
             if let Some(node) = self.whose(&event) {
                 let until = self.nodes[node].asleep_until;
                 if until > self.now {
                     // It keeps its number, so what came first is first when the node wakes.
+                    self.scheduled += u64::from(matches!(event, Event::Step { .. }));
                     self.events.insert((until, serial), event);
                     continue;
                 }
@@ -293,7 +304,11 @@ impl<'s> Sim<'s> {
                 let step = self.scenario.timeline.get(*at)?;
                 // What befalls a node does so also while it sleeps.
                 return match step.act {
-                    Act::Crash { .. } | Act::Suspend { .. } | Act::Carry { .. } => None,
+                    Act::Crash { .. }
+                    | Act::Suspend { .. }
+                    | Act::HalfOpen { .. }
+                    | Act::Move
+                    | Act::Carry { .. } => None,
                     _ => self.scenario.node(step.who.as_ref()?),
                 };
             }
@@ -374,6 +389,25 @@ impl<'s> Sim<'s> {
 
     pub(super) fn reach(&self, a: usize, b: usize) -> bool {
         self.nodes[a].side == self.nodes[b].side
+    }
+
+    /// Whether what one sends to the other is lost now.
+    pub(super) fn loses(&self, from: usize, to: usize) -> bool {
+        !self.calm && self.lost.get(&(from, to)).is_some_and(|until| self.now < *until)
+    }
+
+    /// What `from` sends to `to` is lost for a while; of all, where nobody is named.
+    pub(super) fn half_open(&mut self, from: Option<usize>, to: usize, seconds: u64) {
+        let until = self.now + seconds * 1000;
+        let senders = from.map_or(0..self.nodes.len(), |n| n..n + 1);
+        self.lost.extend(senders.map(|n| ((n, to), until)));
+    }
+
+    /// A node has another address: its sessions are dead, and no end is told.
+    pub(super) fn moved(&mut self, node: usize) {
+        for id in self.links_of(|x, y| x == node || y == node) {
+            self.cut(id, false);
+        }
     }
 
     /// A crash takes the node's ends of links with it.

@@ -43,6 +43,8 @@ pub(super) struct Link {
     life: u64,
     /// Nothing arrives any more, and nobody is told.
     silent: bool,
+    /// Something on the way to that end was lost, so that nothing after it arrives either.
+    lost: [bool; 2],
 }
 
 impl Sim<'_> {
@@ -140,8 +142,10 @@ impl Sim<'_> {
             busy: [0; 2],
             life: if dies { rng.below(20_000) } else { u64::MAX },
             silent: false,
+            lost: [false; 2],
         };
         self.links.insert(id, link);
+        self.report.most_links = self.report.most_links.max(self.links.len() as u64);
         self.tell(|s| format!("{} meets {}", s.nodes[a].me.name, s.nodes[b].me.name));
         for end in 0..2 {
             self.give(id, end, Input::Start);
@@ -282,6 +286,7 @@ impl Sim<'_> {
             end.session.check_invariants();
             let held = end.session.buffered();
             assert!(held <= MAX_SESSION_BYTES, "a session holds {held} bytes for its peer");
+            self.report.most_buffered = self.report.most_buffered.max(held);
         }
         self.check_acked(id, at);
         for output in outputs {
@@ -378,7 +383,10 @@ impl Sim<'_> {
                 }
                 *self.report.failed.entry(error.to_string()).or_default() += 1;
                 let time = self.soon(500);
-                self.at(time, Event::Eof { link: id, to: 1 - at });
+                // On a half-open link the end is not heard of either.
+                if !self.loses(node, peer) {
+                    self.at(time, Event::Eof { link: id, to: 1 - at });
+                }
             }
         }
     }
@@ -402,7 +410,8 @@ impl Sim<'_> {
 
     fn send(&mut self, id: u64, from: usize, mut bytes: Vec<u8>) {
         let Some(end) = self.end(id, from) else { return };
-        let node = end.node;
+        let (node, peer) = (end.node, end.peer);
+        let loses = self.loses(node, peer);
         let said = bytes.len();
         let node = &mut self.nodes[node];
         if let Some(hostile) = &mut node.hostile {
@@ -431,10 +440,14 @@ impl Sim<'_> {
                 + piece.len() as u64 / link.bytes_per_ms;
             link.busy[to] = arrival;
             let piece = piece.to_vec();
+            link.lost[to] |= loses;
+            let arrives = !link.lost[to];
             if said == bytes.len() {
                 self.at(arrival, Event::Sent { link: id, end: from, bytes: piece.len() });
             }
-            self.at(arrival, Event::Deliver { link: id, to, bytes: piece });
+            if arrives {
+                self.at(arrival, Event::Deliver { link: id, to, bytes: piece });
+            }
             if dies {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.silent = true;

@@ -26,7 +26,7 @@ impl Sim<'_> {
             }
             let to = others.swap_remove(self.rng.place(others.len()));
             let spec = &self.scenario.links;
-            if self.rng.chance(spec.loss) {
+            if self.rng.chance(spec.loss) || self.loses(node, to) {
                 continue;
             }
             let copies = if self.rng.chance(spec.duplicate) { 2 } else { 1 };

@@ -13,7 +13,8 @@
 //! | streams | delay, little speed, pieces of any size, an end at any byte with or without notice |
 //! | live messages | lost, twice, later than the next one |
 //! | network | splits into groups, couriers who walk from group to group |
-//! | machines | killed between a batch and its commit, started again, asleep and unaware of it, put back to an old copy |
+//! | links | half open: one direction loses everything, and nobody is told |
+//! | machines | killed between a batch and its commit, started again, asleep and unaware of it, given another address, put back to an old copy |
 //! | clocks | 0, 1970, 2099, the maximum, and set during the run |
 //! | members | [`hostile`] plug-ins with a member's keys |
 //!
@@ -25,18 +26,21 @@
 //!
 //! # Running it
 //!
-//! Scenario files ([`Scenario`]) are in `tests/scenarios`; [`random()`] makes one by a seed.
+//! Scenario files ([`Scenario`]) are in `tests/scenarios`; [`random()`] makes one by a seed, and [`days()`]
+//! one of several days.
 //!
 //! ```text
 //! cargo test -p lanai-node --features simulator --test scenarios
 //! cargo run --release -p lanai-node --features simulator --example simulate -- --seeds 0..2000
 //! cargo run --release -p lanai-node --features simulator --example simulate -- --seed 7 --trace
+//! cargo run --release -p lanai-node --features simulator --example simulate -- --days 7 --seed 7
 //! ```
 //!
 //! A failure names the seed, and the same seed fails at the same step again.
 
 mod acts;
 mod check;
+mod days;
 mod engine;
 mod forge;
 mod govern;
@@ -55,12 +59,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use days::days;
 pub use forge::{Forgery, epoch_key, post, some_thread};
 pub use node::{Me, Shown, incoming};
 pub use random::random;
 pub use rng::Rng;
 pub use scenario::{
-    Act, Clock, Expect, LinkSpec, NodeSpec, RoleName, Scenario, ScenarioError, Step,
+    Act, Bounds, Clock, Expect, LinkSpec, NodeSpec, RoleName, Scenario, ScenarioError, Step,
 };
 
 /// When every run begins, in Unix milliseconds: 15 January 2027.
@@ -108,6 +113,18 @@ pub struct Report {
     pub posts: u64,
     /// Entries that honest members wrote.
     pub written: u64,
+    /// Most bytes that a session of an honest node held for its peer.
+    pub most_buffered: u64,
+    /// Most sessions at one time.
+    pub most_links: u64,
+    /// Most events that waited to happen, but for what the scenario has to come.
+    pub most_events: u64,
+    /// Most entries that waited in an honest store for their author to be known.
+    pub most_waiting: u64,
+    /// Most bytes of an honest store.
+    pub most_store: u64,
+    /// Most bytes of an honest store for each entry in it, beside what an empty one has.
+    pub most_an_entry: u64,
     /// The hash of the state that all of them are in.
     pub state: [u8; 32],
 }

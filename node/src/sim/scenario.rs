@@ -64,7 +64,7 @@ pub struct Scenario {
 }
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSpec {
     /// Unique.
@@ -335,6 +335,16 @@ pub enum Act {
         /// For how many seconds.
         seconds: u64,
     },
+    /// A half-open link: what others send to this node is lost, and what it sends arrives.
+    HalfOpen {
+        /// Only what this node sends; what all others do where nobody is named.
+        #[serde(default)]
+        from: Option<String>,
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// It gets another address: everything that was open is dead, and nobody is told.
+    Move,
     /// The clock is set.
     Clock {
         /// What it shows from now on.
@@ -388,6 +398,8 @@ impl Act {
             | Act::Carry { .. }
             | Act::Crash { .. }
             | Act::Suspend { .. }
+            | Act::HalfOpen { .. }
+            | Act::Move
             | Act::Clock { .. }
             | Act::Backup
             | Act::Restore
@@ -452,6 +464,24 @@ pub struct Expect {
     pub forked: Vec<String>,
     /// How many threads there are.
     pub threads: Option<u64>,
+    /// What nothing in the run may have grown beyond.
+    pub at_most: Bounds,
+}
+
+/// What nothing in a run may have grown beyond, at any time. What is not said is not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// Bytes that one session held for its peer.
+    pub session_bytes: Option<u64>,
+    /// Sessions at one time.
+    pub sessions: Option<u64>,
+    /// Entries that waited in one store for their author to be known.
+    pub waiting: Option<u64>,
+    /// Bytes of one store for each entry in it, beside a fixed part.
+    pub store_bytes_an_entry: Option<u64>,
+    /// Events that waited to happen, but for what the scenario has to come.
+    pub events: Option<u64>,
 }
 
 /// Why a scenario cannot be run.
@@ -529,6 +559,7 @@ impl Scenario {
                         | Act::Demote { member: name, .. }
                         | Act::Motion { remove: name, .. }
                         | Act::Admit { again: Some(name), .. }
+                        | Act::HalfOpen { from: Some(name), .. }
                         | Act::Accept { member: name }
                         | Act::Readmit { member: name }
                         | Act::Vouch { member: name }
