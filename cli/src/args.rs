@@ -21,7 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub use attention::{
     DigestArgs, InboxArgs, NeedsArgs, OutcomeArgs, SnoozeArgs, TopicCommand, WatchArgs, WorkArgs,
 };
-pub use bundle::{BundleCommand, BundleMakeArgs};
+pub use bundle::{BundleCommand, BundleMakeArgs, BundleShownArgs, BundleWantArgs};
 pub use community::{
     CharterCommand, DeviceCommand, IdentityCommand, InviteArgs, JoinArgs, LeaveArgs, MemberCommand,
     MotionAct, MotionCommand, ProfileArgs, RecoverArgs, ReturnArgs, TicketCommand, WhoArgs,

@@ -443,6 +443,22 @@ impl Ui {
             .map_err(|_| CliError::failed("not-utf8", "standard input is not UTF-8 text"))
     }
 
+    /// The next line of standard input, up to `limit` bytes of it; `None` at its end. What is not UTF-8 is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn input_line(&mut self, limit: usize) -> Result<Option<String>, CliError> {
+        let mut line = Vec::new();
+        self.input
+            .by_ref()
+            .take(u64::try_from(limit).unwrap_or(u64::MAX))
+            .read_until(b'\n', &mut line)
+            .map_err(|e| CliError::io("read standard input", &e))?;
+        Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).into_owned()))
+    }
+
     /// Asks a question that is answered with a line. Never asks where nobody can answer.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ fn a_card_goes_there_and_back() {
     let made = ann.json(&["bundle", "make", &file("second.lanai"), "--for", "bob"]);
     assert_eq!(made["entries"], 1);
     bob.run(&["bundle", "take", &file("second.lanai")]).ok();
-    bob.run(&["bundle", "make", &file("want.lanai"), "--want"]).ok();
+    bob.run(&["bundle", "want", &file("want.lanai")]).ok();
     ann.run(&["bundle", "take", &file("want.lanai")]).ok();
     assert_eq!(ann.json(&["status"])["only_here"]["own_posts"], 0);
     let nothing = ann.run(&["bundle", "make", &file("more.lanai"), "--for", "bob"]);
@@ -94,6 +94,71 @@ fn a_large_one_comes_in_parts() {
 
     let old = ann.run(&["bundle", "make", &file, "--since", "1m", "--everything"]);
     assert!(old.err.contains("older"), "{}", old.err);
+}
+
+#[test]
+fn a_summary_goes_out_and_what_is_lacking_comes_back_on_the_screen() {
+    let (ann, bob, card) = homes();
+    let file = |name: &str| card.path().join(name).display().to_string();
+    let want = file("want.lanai");
+    let made = bob.run(&["bundle", "want", &want]);
+    assert!(made.err.contains("saying what is held here"), "{}", made.err);
+    assert!(made.err.contains("lanai bundle make rest.lanai --answer want.lanai"), "{}", made.err);
+    ann.note("Convoy lessons", "Brief the drivers.");
+    let made = ann.json(&["bundle", "make", "--text", "--answer", &want]);
+    assert_eq!((&made["entries"], &made["devices"]), (&1.into(), &1.into()), "{made}");
+    let mut parts: Vec<&str> =
+        made["text"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+    assert!(parts.len() > 1, "{made}");
+    // A part is missing, and one has a mistake in it.
+    let text = file("mail.txt");
+    let last = parts.pop().unwrap().replace(':', ":Z");
+    std::fs::write(&text, format!("Hello Bob,\n{}\n{last}\n", parts.join("\n> "))).unwrap();
+    let ran = bob.run(&["bundle", "take", "--text", &text]);
+    assert_harmless(&ran.err);
+    let error = ran.failed();
+    let missing = format!("part {0} of {0} missing", parts.len() + 1);
+    assert!(error.to_text().contains(&missing), "{}", error.to_text());
+    let whole = made["text"].as_array().unwrap().iter().rev().map(|p| p.as_str().unwrap());
+    std::fs::write(&text, whole.collect::<Vec<_>>().join("\n").to_lowercase()).unwrap();
+    bob.run(&["bundle", "take", "--text", &text]).ok();
+    assert!(bob.run(&["threads"]).ok().contains("Convoy lessons"));
+
+    // As pictures: in a pipe one after the other.
+    let shown = ann.run(&["bundle", "make", "--qr", "--for", "bob", "--everything"]);
+    let shown = shown.ok();
+    assert!(shown.contains("1 of ") && shown.contains('\u{2588}'), "{shown}");
+    for n in 0..40 {
+        ann.note(&format!("Convoy {n}"), &blake3::hash(&[n; 9]).to_string().repeat(20));
+    }
+    let large = ann.run(&["bundle", "make", "--text", "--for", "bob"]).failed();
+    assert!(large.to_text().contains("--budget"), "{}", large.to_text());
+    ann.run(&["bundle", "make", "--text", "--for", "bob", "--budget", "4kB"]).ok();
+    let nothing = bob.run(&["bundle", "take", "--text", &want]).failed();
+    assert!(nothing.to_text().contains("no part of a bundle"), "{}", nothing.to_text());
+}
+
+#[test]
+fn what_is_lacking_is_named_by_its_author() {
+    let (ann, bob, card) = homes();
+    for n in 0..30 {
+        ann.note(&format!("Convoy {n}"), &blake3::hash(&[n; 9]).to_string());
+    }
+    let path = card.path().join("card.lanai");
+    let file = path.display().to_string();
+    ann.run(&["bundle", "make", &file]).ok();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let ran = bob.run(&["bundle", "take", &file]);
+    assert!(ran.err.contains("it is damaged at byte"), "{}", ran.err);
+    assert!(ran.err.contains("by Ann Lee") && ran.err.contains("bundle want"), "{}", ran.err);
+    let threads = bob.json(&["status"])["threads"].as_u64().unwrap();
+    assert!((20..30).contains(&threads), "{threads}");
+    let taken = bob.run(&["bundle", "take", &file, "--json"]);
+    let lacking = taken.out.contains("\"lacking\":[{") && taken.out.contains("\"first\":");
+    assert!(lacking, "{}", taken.out);
 }
 
 #[test]

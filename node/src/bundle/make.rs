@@ -25,6 +25,8 @@ const FIT_TRIES: usize = 5;
 pub struct Spec {
     /// For these members; for all where there are none.
     pub members: BTreeSet<MemberId>,
+    /// For this device of theirs only.
+    pub device: Option<DeviceId>,
     /// Also what all these devices said they hold.
     pub everything: bool,
     /// No entries: only what is held here, so that another can make the bundle that is lacking.
@@ -52,7 +54,8 @@ pub struct Made {
     pub bytes: u64,
 }
 
-/// Writes a bundle to `out`; `progress` is told how many entries are written.
+/// Writes a bundle to `out`; `progress` is told how many entries are
+/// written, and of how many.
 ///
 /// # Errors
 ///
@@ -64,7 +67,7 @@ pub fn make(
     now_ms: u64,
     rng: &mut impl CryptoRng,
     out: impl Write,
-    progress: impl FnMut(u64),
+    progress: impl FnMut(u64, u64),
 ) -> Result<Made, BundleError> {
     let draft = Draft::new(store, author, spec, now_ms)?;
     let fits = match spec.budget {
@@ -78,7 +81,8 @@ pub fn make(
 
 /// Writes as many bundles as it takes, each within the budget. Each is a whole one: it can be taken
 /// without the others, and in any order. `part` takes the file of each, in the order that they are best
-/// taken in; `progress` is told how many entries are written.
+/// taken in; `progress` is told how many entries are
+/// written, and of how many.
 ///
 /// # Errors
 ///
@@ -90,7 +94,7 @@ pub fn make_parts(
     now_ms: u64,
     rng: &mut impl CryptoRng,
     mut part: impl FnMut(Vec<u8>) -> std::io::Result<()>,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Made, BundleError> {
     let draft = Draft::new(store, author, spec, now_ms)?;
     let budget = spec.budget.unwrap_or(u64::MAX);
@@ -100,12 +104,12 @@ pub fn make_parts(
         let fits = draft.fit(rest, budget, rng)?;
         let (chosen, after) = rest.split_at(fits);
         if let (true, Some(first)) = (fits == 0, rest.first()) {
-            let least = draft.write(&[*first], true, rng, sink(), |_| ())?.1;
+            let least = draft.write(&[*first], true, rng, sink(), |_, _| ())?.1;
             return Err(BundleError::BudgetTooSmall { budget, least });
         }
         let mut file = Vec::new();
         let before = made.entries;
-        let tell = |entries| progress(before + entries);
+        let tell = |entries, _| progress(before + entries, draft.chosen.len() as u64);
         let (entries, bytes) = draft.write(chosen, !after.is_empty(), rng, &mut file, tell)?;
         part(file)?;
         made.entries += entries;
@@ -138,7 +142,7 @@ impl Draft<'_> {
         spec: &Spec,
         now_ms: u64,
     ) -> Result<Draft<'a>, BundleError> {
-        let devices = devices(store, author, &spec.members)?;
+        let devices = devices(store, author, spec)?;
         let held = store.stats()?.entries;
         let (mut chosen, mut left_out) = (Vec::new(), 0);
         if !spec.only_front {
@@ -165,7 +169,7 @@ impl Draft<'_> {
         more: bool,
         rng: &mut impl CryptoRng,
         out: impl Write,
-        mut progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64, u64),
     ) -> Result<(u64, u64), BundleError> {
         let Draft { store, author, .. } = *self;
         let items = chosen.iter().filter_map(|c| self.items.get(&c.id).copied());
@@ -179,8 +183,10 @@ impl Draft<'_> {
         manifest.extend_from_slice(blake3::hash(&self.front).as_bytes());
         let signed = [&file.key_id()[..], &manifest].concat();
         manifest.extend_from_slice(&author.device.sign_bytes(SIGN_CONTEXT, &signed).0);
-        file.put(&manifest)?;
-        file.put(&self.front)?;
+        file.put(0, &manifest)?;
+        if !self.front.is_empty() {
+            file.put(0, &self.front)?;
+        }
 
         let ids = chosen.iter().map(|c| c.id).collect();
         let mut writer = OneWayWriter::new(store.community(), &items, ids);
@@ -193,14 +199,16 @@ impl Draft<'_> {
             if !writer.on_loaded(entries, taken) {
                 return Err(StoreError::Internal("the store was asked for nothing").into());
             }
+            let mut before = writer.written();
             while let Some(group) = writer.next_group() {
-                file.put(&group)?;
+                file.put(before, &group)?;
+                before = writer.written();
             }
-            progress(writer.written());
+            progress(before, chosen.len() as u64);
         }
         let entries = writer.written();
         let fin = writer.finish(more);
-        file.put(&fin)?;
+        file.put(entries, &fin)?;
         let bytes = file.written();
         file.finish()?;
         Ok((entries, bytes))
@@ -216,7 +224,7 @@ impl Draft<'_> {
         budget: u64,
         rng: &mut impl CryptoRng,
     ) -> Result<usize, BundleError> {
-        let least = self.write(&[], true, rng, sink(), |_| ())?.1;
+        let least = self.write(&[], true, rng, sink(), |_, _| ())?.1;
         if budget < least {
             return Err(BundleError::BudgetTooSmall { budget, least });
         }
@@ -231,7 +239,7 @@ impl Draft<'_> {
             });
             let count = count.count();
             let some = chosen.get(..count).unwrap_or_default();
-            let bytes = self.write(some, true, rng, sink(), |_| ())?.1;
+            let bytes = self.write(some, true, rng, sink(), |_, _| ())?.1;
             if bytes <= budget {
                 best = best.max(count);
             }
@@ -249,14 +257,16 @@ impl Draft<'_> {
 fn devices(
     store: &Store,
     author: &Author,
-    members: &BTreeSet<MemberId>,
+    spec: &Spec,
 ) -> Result<Vec<(DeviceId, SealingPublic)>, BundleError> {
     let roster = store.roster()?;
     let own = author.device.device();
     let mut found = BTreeMap::new();
-    let chosen =
-        roster.members().filter(|m| !m.pending && (members.is_empty() || members.contains(&m.id)));
-    for device in chosen.flat_map(|m| &m.devices).filter(|d| !d.paper && d.device != own) {
+    let chosen = roster
+        .members()
+        .filter(|m| !m.pending && (spec.members.is_empty() || spec.members.contains(&m.id)));
+    let is_meant = |d: &DeviceId| *d != own && spec.device.is_none_or(|only| only == *d);
+    for device in chosen.flat_map(|m| &m.devices).filter(|d| !d.paper && is_meant(&d.device)) {
         // Checked when it was enrolled.
         if let Ok(sealing) = SealingPublic::checked(&device.sealing) {
             found.insert(device.device, sealing);

@@ -10,10 +10,19 @@
 //! | 32 | id of the file's key |
 //! | u16 | number of seals |
 //! | 80 each | the key, sealed to a device that is not named ([`lanai_crdt::seal::BoxKey`]) |
-//! | rest | chunks to the end: u16 length, then a box: nonce 24, ciphertext, tag 16 |
+//! | rest | chunks to the end |
 //!
-//! Numbers are big-endian. The associated data of a chunk is its number, u64, counted from 0; so chunks
-//! can be neither left out nor exchanged. Chunk 0 is the manifest:
+//! | bytes | field of a chunk |
+//! | --- | --- |
+//! | u32 | its number, from 0 |
+//! | u16 | length of the box |
+//! | 2 | the first of `kdf("lanai v1 bundle chunk head")` over the key's id, number and length |
+//! | length | a box: nonce 24, ciphertext, tag 16 |
+//!
+//! Numbers are big-endian. The associated data of a box is its number, as u64; so a chunk that is left out or
+//! exchanged is noticed. In the box is a varint: 0 where the chunk goes on with a frame of the one before
+//! it, otherwise one more than the number of entries that come before it; then the rest. Chunk 0 has the
+//! manifest:
 //!
 //! | bytes | field |
 //! | --- | --- |
@@ -29,16 +38,21 @@
 //!
 //! # Rules
 //!
-//! 1. A file that is cut off or damaged gives everything up to the damage. A group is one entry, or
-//!    small ones of a kilobyte together, and begins a chunk.
-//! 2. Entries vouch for themselves; a bundle adds nothing to that, whoever made it. What the signature is
+//! 1. A file that is cut off gives everything before the cut, and a damaged one everything but what is
+//!    damaged. A group is one entry, or small ones of a kilobyte together, and begins a chunk. It has the
+//!    signatures that its entries need, as far as the maker holds them; those that it does not are vouched for by
+//!    later entries of their log, which come before them in the file, and are lost with these.
+//! 2. What was lost is named: the front says how far the maker holds each log, and the reader sees what of it
+//!    is not here ([`Taken::lacking`]).
+//! 3. Entries vouch for themselves; a bundle adds nothing to that, whoever made it. What the signature is
 //!    for is the front: what a member's device says it holds, and the next bundle for it leaves out.
-//! 3. With a budget the oldest go first, since an entry counts only when those before it in its log are
+//! 4. With a budget the oldest go first, since an entry counts only when those before it in its log are
 //!    there.
 
 mod file;
 mod make;
 mod take;
+pub mod text;
 
 pub use file::{CHUNK_BYTES, Damage};
 pub use make::{Made, Spec, make, make_parts};
@@ -77,6 +91,9 @@ pub enum BundleError {
         /// What it takes at least.
         least: u64,
     },
+    /// More chunks than can be numbered.
+    #[error("it would be too large: --max-size makes parts of it")]
+    TooLarge,
     /// The file is something else.
     #[error("this is no bundle")]
     NotABundle,

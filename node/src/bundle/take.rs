@@ -6,9 +6,9 @@ use std::io::Read;
 use lanai_crdt::entry::{Signature, verify_context};
 use lanai_crdt::id::{CommunityId, DeviceId};
 
-use super::file::{ChunkError, Damage, SealedReader};
+use super::file::{Chunk, ChunkError, Damage, SealedReader};
 use super::{BundleError, SIGN_CONTEXT};
-use crate::store::{Author, Incoming, Source, Store};
+use crate::store::{Author, Incoming, Lacking, Source, Store};
 use crate::sync::{OneWayReader, front_frames};
 
 /// Bytes of a manifest.
@@ -45,8 +45,13 @@ pub struct Taken {
     pub waiting: u64,
     /// Entries that were refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Whose fault it is that it ended early; nothing where it is whole.
+    /// Where it is first not as it was made; nothing where it is whole.
     pub damage: Option<Damage>,
+    /// Places where it is not as it was made.
+    pub places: u64,
+    /// What its maker holds, by the front in it, and is not here now; in the order of logs. Nothing where the
+    /// front could not be read.
+    pub lacking: Vec<Lacking>,
     /// Its maker held more than went in.
     pub more: bool,
     /// What its maker holds is remembered.
@@ -64,8 +69,10 @@ pub struct Shown {
     pub known: u64,
     /// Logs that its maker said it holds.
     pub front_logs: usize,
-    /// Why it ends early; nothing where it is whole.
+    /// Where it is first not as it was made; nothing where it is whole.
     pub damage: Option<Damage>,
+    /// Places where it is not as it was made.
+    pub places: u64,
     /// Its maker held more than went in.
     pub more: bool,
     /// Bytes that could be read.
@@ -78,6 +85,9 @@ struct Open<R: Read> {
     frames: OneWayReader,
     manifest: Manifest,
     damage: Option<Damage>,
+    places: u64,
+    /// Something before the next chunk was lost, and where it began.
+    lost: bool,
 }
 
 impl<R: Read> Open<R> {
@@ -85,7 +95,8 @@ impl<R: Read> Open<R> {
         let mut file = SealedReader::begin(input, &author.device.device(), &author.sealing)?;
         let at = file.at();
         let first = match file.next() {
-            Ok(Some(first)) => first,
+            Ok(Some(Chunk { follows: true, frames, .. })) => frames,
+            Ok(Some(_)) => return Err(BundleError::Damaged(Damage::Altered { at })),
             Ok(None) => return Err(BundleError::Damaged(Damage::CutOff { at })),
             Err(ChunkError::Damage(damage)) => return Err(BundleError::Damaged(damage)),
             Err(ChunkError::Io(e)) => return Err(e.into()),
@@ -93,34 +104,65 @@ impl<R: Read> Open<R> {
         let manifest = manifest(&store.community(), &file.key_id(), &first)
             .ok_or(BundleError::Damaged(Damage::Altered { at }))??;
         let frames = OneWayReader::new(store.community());
-        Ok(Open { file, frames, manifest, damage: None })
+        Ok(Open { file, frames, manifest, damage: None, places: 0, lost: false })
     }
 
-    /// Reads on until there are entries; `false` at the end, or where it is damaged.
+    fn damaged(&mut self, damage: Damage) {
+        self.damage.get_or_insert(damage);
+        // A place without a chunk that is read may be found by more than one of its ends.
+        self.places += u64::from(!self.lost);
+        self.lost = true;
+    }
+
+    /// Reads on until there are entries, behind what is damaged; `false` at the end.
     fn next(&mut self, whole: &mut Vec<Incoming>) -> Result<bool, BundleError> {
         let began = self.file.at();
         let chunk = match self.file.next() {
             Ok(Some(chunk)) => chunk,
             Ok(None) => {
-                if self.frames.end().is_none() {
-                    self.damage = Some(Damage::CutOff { at: began });
+                if self.frames.end().is_none() && !self.lost {
+                    self.damaged(Damage::CutOff { at: began });
                 }
                 return Ok(false);
             }
             Err(ChunkError::Damage(damage)) => {
-                self.damage = Some(damage);
-                return Ok(false);
+                self.damaged(damage);
+                return Ok(matches!(damage, Damage::Altered { .. }));
             }
             Err(ChunkError::Io(e)) => return Err(e.into()),
         };
+        let damage = Damage::Altered { at: chunk.at };
+        match chunk.before {
+            _ if self.frames.end().is_some() => {
+                self.damaged(damage);
+                return Ok(false);
+            }
+            Some(before) if !self.lost && chunk.follows && self.frames.is_at(before) => {}
+            Some(before) => {
+                if !self.lost {
+                    self.damaged(damage);
+                }
+                if self.frames.resume(before).is_err() {
+                    return Ok(true);
+                }
+                self.lost = false;
+            }
+            // It goes on with what was lost.
+            None if self.lost || !chunk.follows => {
+                if !self.lost {
+                    self.damaged(damage);
+                }
+                return Ok(true);
+            }
+            None => {}
+        }
         let mut entries = Vec::new();
-        let read = self.frames.take(&chunk, &mut entries);
+        if self.frames.take(&chunk.frames, &mut entries).is_err() {
+            self.damaged(damage);
+        }
         whole
             .extend(entries.into_iter().map(|e| Incoming { signed: e.signed, payload: e.payload }));
-        if read.is_err() {
-            self.damage = Some(Damage::Altered { at: began });
-        }
-        Ok(read.is_ok())
+        Ok(true)
     }
 
     /// Whether what came as its maker's front is what the maker signed.
@@ -161,7 +203,8 @@ fn is_full(batch: &[Incoming]) -> bool {
     batch.len() >= BATCH_ENTRIES || bytes() >= BATCH_BYTES
 }
 
-/// Takes in what a bundle holds, as far as it can be read. `progress` is told how many entries that is.
+/// Takes in what a bundle holds, as far as it can be read. `progress` is told how many entries
+/// that is by now, and how many it says it has.
 ///
 /// # Errors
 ///
@@ -171,7 +214,7 @@ pub fn take(
     author: &Author,
     now_ms: u64,
     input: impl Read,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Taken, BundleError> {
     let mut open = Open::begin(store, author, input)?;
     let mut taken = Taken {
@@ -182,6 +225,8 @@ pub fn take(
         waiting: 0,
         refused: BTreeMap::new(),
         damage: None,
+        places: 0,
+        lacking: Vec::new(),
         more: false,
         front: false,
     };
@@ -196,7 +241,7 @@ pub fn take(
             for (reason, count) in report.refused_by_reason() {
                 *taken.refused.entry(reason).or_default() += count as u64;
             }
-            progress(open.frames.read());
+            progress(open.frames.read(), open.manifest.entries);
         }
         if !goes_on {
             break;
@@ -206,7 +251,10 @@ pub fn take(
     for (reason, count) in open.frames.refused() {
         *taken.refused.entry(reason).or_default() += count;
     }
-    taken.damage = open.damage;
+    (taken.damage, taken.places) = (open.damage, open.places);
+    if open.front_is_signed() {
+        taken.lacking = store.lacking(open.frames.front())?;
+    }
     taken.more = open.frames.end().unwrap_or(false);
     // The bundle may have brought what makes its maker a member.
     let stands = store.roster()?.standing(&open.manifest.maker).is_some();
@@ -242,6 +290,7 @@ pub fn show(store: &Store, author: &Author, input: impl Read) -> Result<Shown, B
         known: read.saturating_sub(unknown),
         front_logs: open.frames.front().len(),
         damage: open.damage,
+        places: open.places,
         more: open.frames.end().unwrap_or(false),
         bytes: open.file.at(),
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Cursor;
 
+use lanai_crdt::id::LogId;
 use proptest::prelude::*;
 
 use super::*;
@@ -13,7 +14,7 @@ fn write(from: &mut Node, spec: &Spec) -> (Vec<u8>, Made) {
     from.now += 1;
     let mut file = Vec::new();
     let (now, author) = (from.now, from.author.clone());
-    let made = make(&from.store, &author, spec, now, &mut from.rng, &mut file, |_| ()).unwrap();
+    let made = make(&from.store, &author, spec, now, &mut from.rng, &mut file, |_, _| ()).unwrap();
     assert_eq!(made.bytes, file.len() as u64);
     (file, made)
 }
@@ -23,7 +24,7 @@ fn for_(node: &Node) -> Spec {
 }
 
 fn read(to: &Node, file: &[u8]) -> Taken {
-    let taken = take(&to.store, &to.author, to.now + 1000, Cursor::new(file), |_| ()).unwrap();
+    let taken = take(&to.store, &to.author, to.now + 1000, Cursor::new(file), |_, _| ()).unwrap();
     to.fold();
     taken
 }
@@ -60,6 +61,7 @@ fn two_who_never_meet_end_with_the_same() {
     ben.note("Thanks", "It went well.");
     let (back, made) = write(&mut ben, &for_(&ana));
     assert!(made.entries <= 3 && made.left_out >= 501, "{made:?}");
+    println!("{} bytes there, {} bytes back", there.len(), back.len());
     assert!(back.len() < there.len() / 100, "{} of {}", back.len(), there.len());
     read(&ana, &back);
     assert_eq!(ana.hash(), ben.hash());
@@ -91,8 +93,8 @@ fn who_wants_says_what_is_here() {
 fn chunk_ends(file: &[u8], devices: usize) -> Vec<usize> {
     let mut at = usize::try_from(file::head_bytes(devices)).unwrap();
     let mut ends = Vec::new();
-    while let Some(len) = file.get(at..at + 2) {
-        at += 2 + usize::from(u16::from_be_bytes([len[0], len[1]]));
+    while let Some(len) = file.get(at + 4..at + 6) {
+        at += 8 + usize::from(u16::from_be_bytes([len[0], len[1]]));
         ends.push(at);
     }
     assert_eq!(at, file.len());
@@ -105,71 +107,125 @@ fn a_file_cut_at_every_kilobyte_gives_all_before_the_cut() {
     let (file, made) = write(&mut ana, &for_(&ben));
     let ends = chunk_ends(&file, 1);
     assert!(ends.len() > 20, "a group is a chunk");
-    let mut before = 0;
     let mut by_chunk = vec![0];
     for end in &ends {
         by_chunk.push(look(&ben, &file[..*end]).map_or(0, |s| s.read));
     }
     assert!(by_chunk.is_sorted() && by_chunk.last() == Some(&made.entries));
+    let (all, held_before) = (places(&ana), held(&ben, &places(&ana)));
+    let known_before = look(&ben, &file).unwrap().known;
+    let mut cuts = 0;
+    // Each cut takes more than the one before, so one reader will do for all.
     for cut in (0..file.len()).step_by(1024) {
+        let part = &file[..cut];
         let whole_chunks = ends.iter().filter(|end| **end <= cut).count();
-        match look(&ben, &file[..cut]) {
-            Ok(shown) => {
-                assert_eq!(shown.read, by_chunk[whole_chunks], "cut at {cut}");
-                assert_eq!(shown.damage, Some(Damage::CutOff { at: shown.bytes }));
-                assert_eq!(shown.manifest.entries, made.entries);
-                before = before.max(shown.read);
-            }
-            Err(error) => assert!(
-                matches!(error, BundleError::NotABundle | BundleError::Damaged(_))
-                    && whole_chunks == 0,
-                "cut at {cut}: {error}"
-            ),
+        if whole_chunks == 0 {
+            let error = look(&ben, part).unwrap_err();
+            assert!(matches!(error, BundleError::NotABundle | BundleError::Damaged(_)), "{error}");
+            continue;
         }
+        let shown = look(&ben, part).unwrap();
+        assert_eq!(shown.read, by_chunk[whole_chunks], "cut at {cut}");
+        assert_eq!(shown.manifest.entries, made.entries);
+        let taken = read(&ben, part);
+        assert_eq!(taken.read, by_chunk[whole_chunks], "cut at {cut}");
+        assert!(taken.refused.is_empty() && taken.waiting == 0, "{taken:?}");
+        let at = cut as u64;
+        assert!(matches!(taken.damage, Some(Damage::CutOff { at: end }) if end <= at), "{taken:?}");
+        // Every whole entry is here, and every other one is named.
+        let held = held(&ben, &all);
+        let came = held.len() as u64 - held_before.len() as u64;
+        // What was here before may be among the first of the file.
+        assert!(came <= taken.read && came + known_before >= taken.read, "cut at {cut}: {taken:?}");
+        assert_eq!(named(&taken), all.difference(&held).copied().collect(), "cut at {cut}");
+        cuts += 1;
     }
-    assert!(before > 0 && before < made.entries);
-    // What is taken of a part stays, and the next file brings the rest.
-    let half = read(&ben, &file[..file.len() / 2]);
-    assert!(half.new > 0 && half.new < made.entries && half.damage.is_some());
-    assert_eq!(read(&ben, &file).new + half.new, made.entries - half_known(&half));
+    assert!(cuts > 20, "{cuts} cuts of {} bytes", file.len());
+    assert!(held(&ben, &all).len() < all.len());
+    let last = read(&ben, &file);
+    assert!(last.damage.is_none() && last.lacking.is_empty());
     assert_eq!(ben.hash(), ana.hash());
 }
 
-/// Entries of the first half that were here before it.
-fn half_known(half: &Taken) -> u64 {
-    half.read - half.new
+/// Where entries stand in logs.
+type Places = BTreeSet<(LogId, u64)>;
+
+fn places(node: &Node) -> Places {
+    node.everything().iter().map(|i| (i.signed.header().log, i.signed.header().seq)).collect()
+}
+
+fn held(node: &Node, of: &Places) -> Places {
+    places(node).intersection(of).copied().collect()
+}
+
+fn named(taken: &Taken) -> Places {
+    let runs = taken.lacking.iter().flat_map(|l| l.places.iter().map(|run| (l.log, *run)));
+    runs.flat_map(|(log, (first, last))| (first..=last).map(move |n| (log, n))).collect()
 }
 
 #[test]
-fn what_is_altered_is_named_and_what_came_before_it_is_kept() {
+fn what_is_altered_is_lost_and_nothing_else() {
     let (mut ana, ben) = porch(60);
     let (file, made) = write(&mut ana, &for_(&ben));
     let head = usize::try_from(file::head_bytes(1)).unwrap();
     let ends = chunk_ends(&file, 1);
-    // The last chunk holds no entries.
-    let last = ends[ends.len() - 2];
+    let mut by_chunk = vec![0];
+    for end in &ends {
+        by_chunk.push(look(&ben, &file[..*end]).map_or(0, |s| s.read));
+    }
     for at in (0..file.len()).step_by(61) {
         let mut bad = file.clone();
         bad[at] ^= 1 << (at % 8);
+        let chunk = ends.iter().filter(|end| **end <= at).count();
         match look(&ben, &bad) {
             Ok(shown) => {
-                let damage = shown.damage.unwrap_or_else(|| panic!("byte {at} is not noticed"));
-                assert_eq!(shown.read < made.entries, at < last, "{damage} {shown:?}");
-                assert!(at >= head);
+                let begins = if chunk == 0 { head } else { ends[chunk - 1] } as u64;
+                assert_eq!(shown.damage, Some(Damage::Altered { at: begins }), "byte {at}");
+                assert_eq!(shown.places, 1, "byte {at}");
+                let lost = by_chunk[chunk + 1] - by_chunk[chunk];
+                assert_eq!(shown.read, made.entries - lost, "byte {at} in chunk {chunk}");
             }
             Err(BundleError::NotABundle | BundleError::NotForUs) => assert!(at < head),
-            Err(BundleError::Damaged(_)) => assert!(at < head + 300),
+            Err(BundleError::Damaged(_)) => assert!(at < ends[0]),
             Err(error) => panic!("byte {at}: {error}"),
         }
     }
-    // A chunk that is left out, and two that are exchanged.
+    // A chunk that is left out, and two that are exchanged: the second is read, and the first comes late.
     let [a, b, c] = [ends[2], ends[3], ends[4]];
     let without = [&file[..a], &file[b..]].concat();
     let exchanged = [&file[..a], &file[b..c], &file[a..b], &file[c..]].concat();
     for bad in [without, exchanged] {
         let shown = look(&ben, &bad).unwrap();
         assert_eq!(shown.damage, Some(Damage::Altered { at: a as u64 }));
+        assert_eq!(shown.read, made.entries - (by_chunk[4] - by_chunk[3]));
     }
+}
+
+#[test]
+fn behind_what_is_damaged_entries_are_taken_and_the_lost_ones_named() {
+    let (mut ana, ben) = porch(300);
+    let (file, made) = write(&mut ana, &for_(&ben));
+    let all = places(&ana);
+    // Two sectors of a card that read as nothing, and the end torn off in the middle of a chunk.
+    let mut bad = file.clone();
+    for sector in [10 * 512, 41 * 512] {
+        bad[sector..sector + 512].fill(0);
+    }
+    bad.truncate(file.len() - 700);
+    let taken = read(&ben, &bad);
+    assert!(taken.places == 3 && taken.refused.is_empty(), "{taken:?}");
+    assert!(taken.read + 25 > made.entries && taken.read < made.entries, "{taken:?}");
+    let lost: Places = all.difference(&held(&ben, &all)).copied().collect();
+    assert_eq!((named(&taken), lost.len() as u64), (lost, made.entries - taken.read));
+    // What was lost is asked for, and comes.
+    let mut ben = ben;
+    let (want, _) = write(&mut ben, &Spec { only_front: true, ..for_(&ana) });
+    assert!(read(&ana, &want).front);
+    let device = Some(ben.author.device.device());
+    let (rest, _) = write(&mut ana, &Spec { device, ..for_(&ben) });
+    let taken = read(&ben, &rest);
+    assert!(taken.damage.is_none() && taken.lacking.is_empty(), "{taken:?}");
+    assert_eq!(ben.hash(), ana.hash());
 }
 
 #[test]
@@ -193,7 +249,8 @@ fn others_learn_nothing_from_the_file() {
     assert!(matches!(look(&ana, &file), Err(BundleError::NotForUs)));
     let alone = Node::founder("eve");
     let mut rng = Node::founder("rng").rng;
-    let made = make(&alone.store, &alone.author, &Spec::default(), 1, &mut rng, Vec::new(), |_| ());
+    let made =
+        make(&alone.store, &alone.author, &Spec::default(), 1, &mut rng, Vec::new(), |_, _| ());
     assert!(matches!(made, Err(BundleError::Nobody)));
 }
 
@@ -203,7 +260,7 @@ fn a_budget_is_kept_and_the_rest_follows() {
     let least = {
         let spec = Spec { budget: Some(100), ..for_(&ben) };
         let mut rng = Node::founder("rng").rng;
-        match make(&ana.store, &ana.author, &spec, 1, &mut rng, Vec::new(), |_| ()) {
+        match make(&ana.store, &ana.author, &spec, 1, &mut rng, Vec::new(), |_, _| ()) {
             Err(BundleError::BudgetTooSmall { least, .. }) => least,
             other => panic!("{other:?}"),
         }
@@ -237,14 +294,16 @@ fn parts_are_bundles_by_themselves_in_any_order() {
     let spec = Spec { budget: Some(9000), ..for_(&ben) };
     let mut files: Vec<Vec<u8>> = Vec::new();
     let (author, mut rng) = (ana.author.clone(), Node::founder("rng").rng);
-    let mut told = 0;
+    let mut told = (0, 0);
     let keep = |file| {
         files.push(file);
         Ok(())
     };
-    let made = make_parts(&ana.store, &author, &spec, ana.now, &mut rng, keep, |n| told = n);
+    let made =
+        make_parts(&ana.store, &author, &spec, ana.now, &mut rng, keep, |n, of| told = (n, of));
     let made = made.unwrap();
-    assert_eq!((made.entries, told, made.over_budget), (whole.entries, whole.entries, 0));
+    assert_eq!((made.entries, made.over_budget), (whole.entries, 0));
+    assert_eq!(told, (whole.entries, whole.entries));
     assert_eq!(made.bytes, files.iter().map(|f| f.len() as u64).sum::<u64>());
     assert!(files.len() > 3 && files.iter().all(|f| f.len() <= 9000));
     let full = files.iter().filter(|f| f.len() > 7000).count();
@@ -257,8 +316,8 @@ fn parts_are_bundles_by_themselves_in_any_order() {
     assert_eq!(ben.hash(), ana.hash());
     // A part that cannot hold the next post says how large it has to be.
     let spec = Spec { budget: Some(600), everything: true, ..for_(&ben) };
-    let made =
-        make_parts(&ana.store, &author, &spec, ana.now, &mut rng, |_| Ok(()), |_| ()).unwrap_err();
+    let made = make_parts(&ana.store, &author, &spec, ana.now, &mut rng, |_| Ok(()), |_, _| ())
+        .unwrap_err();
     assert!(matches!(made, BundleError::BudgetTooSmall { budget: 600, least: 601.. }), "{made}");
 }
 

@@ -37,6 +37,23 @@ pub struct Uncovered {
     pub roster: bool,
 }
 
+/// Entries of one log that a front says another holds, and that are not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Whose log.
+    pub log: LogId,
+    /// The places that are not here, in ascending order, first and last of each run.
+    pub places: Vec<(u64, u64)>,
+}
+
+impl Lacking {
+    /// How many entries that are.
+    pub fn count(&self) -> u64 {
+        let runs = self.places.iter().map(|(first, last)| (last - first).saturating_add(1));
+        runs.fold(0, u64::saturating_add)
+    }
+}
+
 /// A log as it is read, place by place.
 struct Reading {
     l: i64,
@@ -148,6 +165,45 @@ impl Store {
                     });
                 }
             }
+            Ok(out)
+        })
+    }
+
+    /// The places of logs that `front` covers and of which no entry is here, in the order of logs.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn lacking(&self, front: &Front) -> Result<Vec<Lacking>, StoreError> {
+        self.inner.connections.read(|conn| {
+            let mut held = conn.prepare_cached(
+                "SELECT DISTINCT e.seq FROM entries e JOIN logs g ON g.l = e.l
+                 WHERE g.device = ?1 AND g.number = ?2 AND e.seq BETWEEN 0 AND ?3 ORDER BY e.seq",
+            )?;
+            let mut out = Vec::new();
+            for (log, last) in front.ends() {
+                // No log that is written one by one gets beyond it.
+                let searched = last.min(i64::MAX.unsigned_abs());
+                let mut found =
+                    held.query((log.device.as_bytes(), &log.number.0[..], placed(searched)))?;
+                // The first place that may be lacking; nothing behind the greatest number there is.
+                let mut from = Some(0);
+                let mut places = Vec::new();
+                while let Some(row) = found.next()? {
+                    let seq = unplaced(row.get(0)?);
+                    if let Some(from) = from.filter(|from| *from < seq) {
+                        places.push((from, seq - 1));
+                    }
+                    from = seq.checked_add(1);
+                }
+                if let Some(from) = from.filter(|from| *from <= last) {
+                    places.push((from, last));
+                }
+                if !places.is_empty() {
+                    out.push(Lacking { log, places });
+                }
+            }
+            out.sort_unstable_by_key(|l| l.log);
             Ok(out)
         })
     }

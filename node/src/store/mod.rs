@@ -90,7 +90,7 @@ pub use bases::{MAX_NEWS_RUNS, SyncState};
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use fold::FoldProgress;
 pub use forks::Fork;
-pub use fronts::Uncovered;
+pub use fronts::{Lacking, Uncovered};
 pub use held::OnlyHere;
 pub use ingest::{Incoming, IngestReport, Refusal, Source};
 pub use keys::SealsOpened;

@@ -90,6 +90,11 @@ impl Front {
         self.0.get(log)
     }
 
+    /// The logs that it says something of, with the last place of each, in no order.
+    pub fn ends(&self) -> impl Iterator<Item = (LogId, u64)> {
+        self.0.iter().map(|(log, front)| (*log, front.last))
+    }
+
     /// Logs that it says something of.
     pub fn len(&self) -> usize {
         self.0.len()

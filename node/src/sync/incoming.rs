@@ -167,6 +167,26 @@ impl Receiving {
         Ok(())
     }
 
+    /// Goes on at the group that begins with this number: what is not whole before it is lost. Nothing is
+    /// acknowledged to anybody after that.
+    pub(super) fn resume_at(&mut self, number: u64) -> Result<(), ReceiveError> {
+        if self.fin.is_some() || number < self.done.through {
+            return Err(ReceiveError::AfterFin);
+        }
+        self.groups.clear();
+        self.pending = self.committing.as_ref().map_or(0, |c| c.cost);
+        self.next = number;
+        if self.committing.is_none() {
+            self.done.through = number;
+        }
+        Ok(())
+    }
+
+    /// The number of the next header.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// The next batch, when groups are whole and no commit is under way. It may be empty: then
     /// nothing of it was a well-formed header, and it counts as committed.
     pub(super) fn take_batch(&mut self, limit: usize) -> Option<Vec<Incoming>> {

@@ -128,6 +128,7 @@ pub use reconcile::{ItemSet, Learnt, ReconcileError, Reconciler, SyncItem};
 pub use run::{Built, PayReader, PayWriter, PutError, SegWriter, Segment, entry_cost};
 pub use session::Session;
 pub use wire::WireError;
+pub(crate) use wire::{Cursor, put_varint};
 
 #[cfg(test)]
 mod tests;

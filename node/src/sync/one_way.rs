@@ -2,6 +2,10 @@
 //!
 //! The frames are those of a session's transfer: groups of SEG and PAY in the same order, then FIN. There
 //! is no credit, since a file waits for its reader.
+//!
+//! What is in the way may be lost. So each group has the signatures that its entries need, as far as they are
+//! held, whatever groups before it vouch for; and a reader goes on at the next group
+//! ([`OneWayReader::resume`]), whose number it is told.
 
 use lanai_crdt::id::{CommunityId, EntryId};
 
@@ -26,6 +30,7 @@ impl OneWayWriter {
         chosen.sort_unstable();
         chosen.dedup();
         let mut outgoing = Outgoing::new(community, 2 * MIN_WINDOW_BYTES);
+        outgoing.sign_each_group();
         let plan = order(items, &chosen);
         let more = plan.more;
         outgoing.set_plan(plan);
@@ -54,7 +59,7 @@ impl OneWayWriter {
         (!out.is_empty()).then_some(out)
     }
 
-    /// Entries written.
+    /// Entries written; the number of the next one.
     pub fn written(&self) -> u64 {
         self.outgoing.sent()
     }
@@ -105,6 +110,7 @@ pub struct OneWayReader {
     frames: FrameReader,
     incoming: Receiving,
     front: Front,
+    read: u64,
 }
 
 impl OneWayReader {
@@ -114,7 +120,23 @@ impl OneWayReader {
             frames: FrameReader::default(),
             incoming: Receiving::new(community, 2 * MIN_WINDOW_BYTES),
             front: Front::new(),
+            read: 0,
         }
+    }
+
+    /// Whether a frame can begin here, and the entry with this number be the next.
+    pub fn is_at(&self, number: u64) -> bool {
+        self.frames.is_between() && self.incoming.next_number() == number
+    }
+
+    /// Goes on behind something that was lost, at a frame before which `number` entries were sent.
+    ///
+    /// # Errors
+    ///
+    /// [`OneWayError`] where that is behind, or after the last frame.
+    pub fn resume(&mut self, number: u64) -> Result<(), OneWayError> {
+        self.frames = FrameReader::default();
+        self.incoming.resume_at(number).map_err(|e| wrong(FrameType::Seg as u8, e))
     }
 
     /// Takes bytes, in pieces of any size; gives the entries that are whole now, unverified.
@@ -141,6 +163,7 @@ impl OneWayReader {
                 _ => return Err(OneWayError::Unexpected(frame.kind)),
             }
             while let Some(batch) = self.incoming.take_batch(usize::MAX) {
+                self.read += batch.len() as u64;
                 whole.extend(batch);
                 self.incoming.on_ingested(&IngestReport::default());
             }
@@ -155,7 +178,7 @@ impl OneWayReader {
 
     /// Entries that came whole.
     pub fn read(&self) -> u64 {
-        self.incoming.done().through
+        self.read
     }
 
     /// Records that were no headers, by reason.

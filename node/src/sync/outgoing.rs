@@ -139,6 +139,8 @@ pub(super) struct Outgoing {
     acked: Ack,
     unsendable: u64,
     missing: u64,
+    /// Groups may be lost, so none leaves out a signature because of another.
+    alone: bool,
     #[cfg(any(test, feature = "simulator"))]
     sent_ids: Vec<EntryId>,
 }
@@ -166,9 +168,15 @@ impl Outgoing {
             acked: Ack::default(),
             unsendable: 0,
             missing: 0,
+            alone: false,
             #[cfg(any(test, feature = "simulator"))]
             sent_ids: Vec::new(),
         }
+    }
+
+    /// Each group has the signatures that its entries need, as far as they are held.
+    pub(super) fn sign_each_group(&mut self) {
+        self.alone = true;
     }
 
     pub(super) fn set_plan(&mut self, plan: Plan) {
@@ -396,7 +404,8 @@ impl Outgoing {
         let mut seg = SegWriter::new(self.community);
         for (at, stored) in group.iter().enumerate() {
             let place = place(&stored.entry);
-            let covered = vouched.contains(&place) || self.vouched.contains(&place);
+            let covered =
+                vouched.contains(&place) || (!self.alone && self.vouched.contains(&place));
             let sign = stored.entry.header().class == 0 || !covered;
             seg.put(&stored.entry, sign, stored.payload.is_some()).map_err(|e| (at, e))?;
         }

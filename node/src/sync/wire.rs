@@ -25,16 +25,16 @@ pub enum WireError {
 
 /// Reads fields from the front of a body.
 #[derive(Debug, Clone)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Cursor<'a> {
+    pub(crate) fn new(rest: &'a [u8]) -> Cursor<'a> {
         Cursor { rest }
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         self.array::<1>().map(|[b]| b)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, WireError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0u64;
         for shift in (0..).step_by(7) {
             let byte = self.byte()?;
@@ -81,7 +81,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
