@@ -20,7 +20,7 @@ use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, gossipsub, identify, mdns, ping};
 
 /// Protocols that a lanai node may speak.
-const GUESSES: [&str; 3] = ["/lanai/sync/1", "/lanai/join/1", "/lanai/sync/2"];
+const GUESSES: [&str; 4] = ["/lanai/sync/1", "/lanai/file/1", "/lanai/join/1", "/lanai/sync/2"];
 
 /// What the stranger does.
 #[derive(Debug, Parser)]

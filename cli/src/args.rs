@@ -8,6 +8,7 @@ mod attention;
 mod bundle;
 mod community;
 mod content;
+mod file;
 mod lead;
 mod machine;
 mod page;
@@ -31,6 +32,7 @@ pub use content::{
     NoteArgs, ReactArgs, ReadArgs, ReplyArgs, SearchArgs, TextArgs, ThreadState, ThreadsArgs,
     WithdrawArgs,
 };
+pub use file::{AttachArgs, FileAddArgs, FileCommand, FileGetArgs, FileListArgs};
 pub use lead::{
     BackArgs, HideArgs, LogArgs as ThreadLogArgs, MergeArgs, MoveArgs, RetitleArgs, SplitArgs,
     SwitchArgs, TagArgs, ThreadCommand, UnhideArgs,
@@ -167,6 +169,9 @@ pub enum Command {
     Mute(WatchArgs),
     /// Hear of a thread later, or when somebody answers you
     Snooze(SnoozeArgs),
+    /// Files of posts, threads and the community
+    #[command(subcommand)]
+    File(FileCommand),
     /// Search everything that was written
     Search(SearchArgs),
     /// Who is in the community, and what they know
@@ -253,6 +258,8 @@ Examples:
     Import(ImportCommand),
     /// Write threads to Markdown or JSON
     Export(ExportArgs),
+    /// What takes room here: the store, and files
+    Storage,
     /// Check, rebuild, back up and restore the store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -317,7 +324,7 @@ mod tests {
         let mut found = Vec::new();
         leaves(&definition(), "lanai", &mut found);
         assert!(found.len() > 40);
-        let bare = ["lanai status", "lanai paths", "lanai welcome"];
+        let bare = ["lanai status", "lanai paths", "lanai welcome", "lanai storage"];
         for (words, command) in found {
             assert!(command.get_about().is_some(), "{words}");
             for arg in command.get_arguments() {

@@ -18,6 +18,9 @@ mod digest;
 mod doctor;
 mod edit;
 mod export;
+pub(crate) mod file;
+#[cfg(test)]
+mod file_tests;
 mod govern;
 mod help;
 mod hints;
@@ -52,6 +55,7 @@ mod recover;
 mod reply;
 mod search;
 mod status;
+mod storage;
 mod store;
 mod sync;
 mod talk;
@@ -179,6 +183,7 @@ fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Watch(args) => watch::watch(context, args),
         Command::Mute(args) => watch::mute(context, args),
         Command::Snooze(args) => watch::snooze(context, args),
+        Command::File(command) => file::run(context, command),
         Command::Search(args) => search::run(context, args),
         Command::Who(args) => who::run(context, args),
         Command::Profile(args) => profile::run(context, args),
@@ -211,6 +216,7 @@ fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Sync(args) => sync::run(context, args),
         Command::Bundle(command) => bundle::run(context, command),
         Command::Node(command) => node::run(context, command),
+        Command::Storage => storage::run(context),
         Command::Store(command) => store::run(context, command),
         Command::Config(command) => config::run(context, command),
     }

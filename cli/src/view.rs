@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::thread::{PostKind, PostText, PostView, Thread};
-use lanai_node::store::{Stance, ThreadView};
+use lanai_node::store::{FileView, Stance, ThreadView};
 
 use crate::app::People;
+use crate::commands::file::Presence;
 
 /// A thread, and what has to be known to show it to somebody.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +32,14 @@ pub struct Reading<'a> {
     pub readers: Option<&'a BTreeSet<MemberId>>,
     /// Who is known to hold each post, where that is to be told.
     pub holders: Option<&'a Holders>,
+    /// The files attached to posts.
+    pub files: Option<&'a Attached>,
     /// The wall clock in Unix milliseconds.
     pub now_ms: u64,
 }
+
+/// The files attached to some posts, and how much of each is here.
+pub type Attached = BTreeMap<EntryId, Vec<(FileView, Presence)>>;
 
 /// The members who are known to hold each of some posts.
 pub type Holders = BTreeMap<EntryId, BTreeSet<MemberId>>;
@@ -50,8 +56,20 @@ impl<'a> Reading<'a> {
             stance: view.stance,
             readers: view.readers.as_ref(),
             holders: None,
+            files: None,
             now_ms,
         }
+    }
+
+    /// The files attached to a post, or to a copy of it.
+    pub fn files_of(
+        &self,
+        post: &PostView,
+    ) -> impl Iterator<Item = &'a (FileView, Presence)> + use<'a> {
+        let files = self.files;
+        let ids: Vec<EntryId> =
+            std::iter::once(post.id).chain(post.aliases.iter().copied()).collect();
+        ids.into_iter().filter_map(move |id| files?.get(&id)).flatten()
     }
 
     /// Posts that are part of the answer.

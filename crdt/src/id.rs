@@ -196,6 +196,10 @@ id_type! {
     EntryId
 }
 id_type! {
+    /// Names the sealed bytes of a file: their BLAKE3 hash.
+    FileRoot
+}
+id_type! {
     /// Names a community: the id of its genesis entry.
     CommunityId
 }

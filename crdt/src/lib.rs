@@ -9,6 +9,7 @@ pub mod cite;
 pub mod clock;
 pub mod entry;
 pub mod envelope;
+pub mod file;
 pub mod id;
 pub mod limits;
 pub mod page;

@@ -83,6 +83,13 @@ pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of roster entries that somebody whose admission is unknown may push.
 pub const MAX_ENROLMENT_BYTES: usize = 256 * 1024;
 
+/// Bytes of a file; what a node adds and fetches is bounded lower by its settings.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of a file's name.
+pub const MAX_FILE_NAME_BYTES: usize = 255;
+/// Bytes of a file's media type.
+pub const MAX_MEDIA_TYPE_BYTES: usize = 127;
+
 /// The table for people: name, value, unit.
 pub const TABLE: &[(&str, usize, &str)] = &[
     ("header", MAX_HEADER_BYTES, "bytes"),
@@ -119,6 +126,9 @@ pub const TABLE: &[(&str, usize, &str)] = &[
     ("drafts in one own-state entry", MAX_OWN_DRAFTS, ""),
     ("draft shared among one's own devices", MAX_DRAFT_BYTES, "bytes"),
     ("content of one own-state entry", MAX_OWN_STATE_BYTES, "bytes"),
+    ("file (the setting `file_max` bounds it lower)", MAX_FILE_BYTES as usize, "bytes"),
+    ("name of a file", MAX_FILE_NAME_BYTES, "bytes"),
+    ("media type of a file", MAX_MEDIA_TYPE_BYTES, "bytes"),
     ("frame and gossip message", MAX_FRAME_BYTES, "bytes"),
     ("entries waiting for what they refer to", MAX_WAITING_ENTRIES, ""),
     ("bytes of waiting entries", MAX_WAITING_BYTES, "bytes"),

@@ -13,14 +13,15 @@ use crate::thread::digest::Digest;
 const STATE_CONTEXT: &str = "lanai v1 state";
 
 /// Combines the hashes of the roster, of all threads (by canonical root, in any order) and of all
-/// pages that somebody wrote to (by thread and kind, in any order) with the people and the
-/// community's name and charter.
+/// pages that somebody wrote to (by thread and kind, in any order) with the people, the
+/// community's name and charter, and the manifests of the files that were not withdrawn (in any order).
 pub fn state_hash(
     roster: [u8; 32],
     threads: impl IntoIterator<Item = (EntryId, [u8; 32])>,
     pages: impl IntoIterator<Item = (EntryId, PageKind, [u8; 32])>,
     people: &BTreeMap<MemberId, PersonView>,
     community: Option<&CommunityView>,
+    files: impl IntoIterator<Item = EntryId>,
 ) -> [u8; 32] {
     let mut threads: Vec<(EntryId, [u8; 32])> = threads.into_iter().collect();
     threads.sort_unstable();
@@ -61,6 +62,10 @@ pub fn state_hash(
         d.number(*kind as u64);
         d.id(hash);
     }
+    let mut files: Vec<EntryId> = files.into_iter().collect();
+    files.sort_unstable();
+    d.length(files.len());
+    files.iter().for_each(|file| d.id(file.as_bytes()));
     d.finish()
 }
 
@@ -97,30 +102,38 @@ mod tests {
         let people = |p| BTreeMap::from([(MemberId::new([1; 32]), p)]);
         let ana = people(person("Ana", None));
         let porch = named("porch");
-        let base = state_hash([0; 32], threads, [], &ana, Some(&porch));
+        let base = state_hash([0; 32], threads, [], &ana, Some(&porch), []);
         let mut reversed = threads;
         reversed.reverse();
-        assert_eq!(state_hash([0; 32], reversed, [], &ana, Some(&porch)), base);
+        assert_eq!(state_hash([0; 32], reversed, [], &ana, Some(&porch), []), base);
         let page = (EntryId::new([1; 32]), PageKind::Question, [6; 32]);
         let mut other_thread = threads;
         other_thread[1].1 = [5; 32];
         let others = [
-            state_hash([1; 32], threads, [], &ana, Some(&porch)),
-            state_hash([0; 32], other_thread, [], &ana, Some(&porch)),
-            state_hash([0; 32], threads[..1].iter().copied(), [], &ana, Some(&porch)),
-            state_hash([0; 32], threads, [], &people(person("Anna", None)), Some(&porch)),
-            state_hash([0; 32], threads, [], &people(person("Ana", Some(""))), Some(&porch)),
-            state_hash([0; 32], threads, [], &BTreeMap::new(), Some(&porch)),
-            state_hash([0; 32], threads, [], &ana, Some(&named("veranda"))),
-            state_hash([0; 32], threads, [], &ana, None),
-            state_hash([0; 32], threads, [page], &ana, Some(&porch)),
-            state_hash([0; 32], threads, [(page.0, PageKind::Answer, page.2)], &ana, Some(&porch)),
+            state_hash([1; 32], threads, [], &ana, Some(&porch), []),
+            state_hash([0; 32], other_thread, [], &ana, Some(&porch), []),
+            state_hash([0; 32], threads[..1].iter().copied(), [], &ana, Some(&porch), []),
+            state_hash([0; 32], threads, [], &people(person("Anna", None)), Some(&porch), []),
+            state_hash([0; 32], threads, [], &people(person("Ana", Some(""))), Some(&porch), []),
+            state_hash([0; 32], threads, [], &BTreeMap::new(), Some(&porch), []),
+            state_hash([0; 32], threads, [], &ana, Some(&named("veranda")), []),
+            state_hash([0; 32], threads, [], &ana, None, []),
+            state_hash([0; 32], threads, [page], &ana, Some(&porch), []),
+            state_hash(
+                [0; 32],
+                threads,
+                [(page.0, PageKind::Answer, page.2)],
+                &ana,
+                Some(&porch),
+                [],
+            ),
         ];
         let mut all = others.to_vec();
+        all.push(state_hash([0; 32], threads, [], &ana, Some(&porch), [page.0]));
         all.push(base);
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), others.len() + 1);
+        assert_eq!(all.len(), others.len() + 2);
     }
 
     #[test]
@@ -128,7 +141,14 @@ mod tests {
         let people = BTreeMap::from([(MemberId::new([1; 32]), person("Ana", Some("radio")))]);
         let threads = [(EntryId::new([1; 32]), [2; 32])];
         let pages = [(EntryId::new([1; 32]), PageKind::Answer, [6; 32])];
-        let hash = state_hash([7; 32], threads, pages, &people, Some(&named("porch")));
-        assert_eq!(crate::id::base32(&hash)[..16], *"mbnevafts71hj8ja");
+        let hash = state_hash(
+            [7; 32],
+            threads,
+            pages,
+            &people,
+            Some(&named("porch")),
+            [EntryId::new([5; 32])],
+        );
+        assert_eq!(crate::id::base32(&hash)[..16], *"ktm967kzbsezt6bp");
     }
 }

@@ -13,7 +13,38 @@ pub(super) fn all() -> Vec<Decoder> {
     let mut all = small();
     all.extend(entries());
     all.extend(reconciliation());
+    all.push(files());
     all
+}
+
+/// Frames of `/lanai/file/1`, of both sides.
+fn files() -> Decoder {
+    use lanai_crdt::id::FileRoot;
+    use lanai_node::files::wire::{Answer, FrameReader, No, Request};
+    let ask = Request::Ask { root: FileRoot::new([1; 32]), bytes: 70_000, outline: true };
+    let samples = vec![
+        ask.encode(),
+        Request::Group(7).encode(),
+        Answer::Outline(vec![[2; 32], [3; 32]]).encode(),
+        Answer::Slice { group: 7, sealed: vec![4; 300] }.encode(),
+        Answer::No(No::Busy).encode(),
+    ];
+    Decoder::new("file frames", 16, Shape::Binary, samples, |b| {
+        let (mut reader, mut input, mut some) = (FrameReader::new(4096), b, false);
+        while let Ok(Some(frame)) = reader.next(&mut input) {
+            assert!(frame.body.len() <= 4096);
+            let body = frame.body.clone();
+            if let Ok(request) = Request::decode(&frame) {
+                assert_eq!(request.encode().get(4..), Some(body.as_slice()), "one encoding");
+                some = true;
+            }
+            if let Ok(answer) = Answer::decode(frame) {
+                assert_eq!(answer.encode().get(4..), Some(body.as_slice()), "one encoding");
+                some = true;
+            }
+        }
+        some
+    })
 }
 
 fn small() -> Vec<Decoder> {

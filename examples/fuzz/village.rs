@@ -9,7 +9,7 @@ use lanai_crdt::entry::{Class, DeviceSecret, Header, HeaderTail, payload_hash};
 use lanai_crdt::envelope::{self, SEAL_OVERHEAD_BYTES};
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, EpochRef, LogId, LogNumber, PayloadHash};
 use lanai_crdt::payload::{
-    self, Admit, Ask, Body, Community, DeviceSeal, Edit, Epoch, Genesis, GrantRole, Help,
+    self, Admit, Ask, Body, Community, DeviceSeal, Edit, Epoch, File, Genesis, GrantRole, Help,
     InvitePolicy, JoinRecord, Mark, Note, Origin, Post, PostRole, Profile, React, Reaction, Role,
     Seal, SignedJoinRecord, ThreadState, Ticket,
 };
@@ -250,5 +250,12 @@ pub(crate) fn bodies(member: [u8; 32]) -> Vec<Body> {
             expires: Some(NOW),
         }),
         Body::TicketClose,
+        Body::File(File {
+            name: "ford.jpg".into(),
+            media: some("image/jpeg"),
+            bytes: 70_000,
+            root: [5; 32].into(),
+            key: [6; 32].into(),
+        }),
     ]
 }

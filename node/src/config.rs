@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use lanai_crdt::limits::MAX_FILE_BYTES;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -39,6 +40,12 @@ pub struct Config {
     pub outcome_after_days: u32,
     /// Days after the last reply to an answered ask.
     pub outcome_after_answer_days: u32,
+    /// Files no larger than this are fetched unasked, in bytes.
+    pub fetch_files_below: u64,
+    /// Bytes that files may take on the disk.
+    pub files_quota: u64,
+    /// Files larger than this are neither added nor fetched, in bytes.
+    pub file_max: u64,
     /// Settings of other versions.
     #[serde(flatten)]
     pub unknown: Map<String, Value>,
@@ -54,6 +61,9 @@ impl Default for Config {
             dial: Vec::new(),
             outcome_after_days: 14,
             outcome_after_answer_days: 3,
+            fetch_files_below: 1_000_000,
+            files_quota: 2_000_000_000,
+            file_max: 64 * 1024 * 1024,
             unknown: Map::new(),
         }
     }
@@ -98,7 +108,7 @@ pub enum ConfigError {
 
 impl Config {
     /// Names of all settings.
-    pub const KEYS: [&'static str; 7] = [
+    pub const KEYS: [&'static str; 10] = [
         "listen",
         "port",
         "mdns",
@@ -106,6 +116,9 @@ impl Config {
         "dial",
         "outcome_after_days",
         "outcome_after_answer_days",
+        "fetch_files_below",
+        "files_quota",
+        "file_max",
     ];
 
     /// Reads the file; what is missing is as built in.
@@ -165,6 +178,9 @@ impl Config {
             "dial" => Some(self.dial.join(" ")),
             "outcome_after_days" => Some(self.outcome_after_days.to_string()),
             "outcome_after_answer_days" => Some(self.outcome_after_answer_days.to_string()),
+            "fetch_files_below" => Some(self.fetch_files_below.to_string()),
+            "files_quota" => Some(self.files_quota.to_string()),
+            "file_max" => Some(self.file_max.to_string()),
             _ => None,
         }
     }
@@ -196,6 +212,7 @@ impl Config {
             _ => Err(bad("true or false".to_owned())),
         };
         let days = || value.parse::<u32>().map_err(|_| bad("a number of days".to_owned()));
+        let size = || parse_size(value).map_err(&bad);
         match key {
             "listen" => self.listen = addresses()?,
             "dial" => self.dial = addresses()?,
@@ -207,6 +224,9 @@ impl Config {
             "beacon" => self.beacon = switch()?,
             "outcome_after_days" => self.outcome_after_days = days()?,
             "outcome_after_answer_days" => self.outcome_after_answer_days = days()?,
+            "fetch_files_below" => self.fetch_files_below = size()?,
+            "files_quota" => self.files_quota = size()?,
+            "file_max" => self.file_max = size()?.min(MAX_FILE_BYTES),
             _ => return Err(ConfigError::NoSuchKey(key.to_owned())),
         }
         Ok(())
@@ -250,6 +270,35 @@ impl Config {
         }
         Ok(all)
     }
+}
+
+/// Reads a number of bytes as people write it: `1200`, `20kB`, `5MB`, `1.5GB`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "write a size as 1200, 20kB, 5MB or 1.5GB".to_owned();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1_000_000,
+        "g" | "gb" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    if part.is_empty() || part.len() > 3 {
+        return Err(wrong());
+    }
+    let whole: u64 = whole.parse().map_err(|_| wrong())?;
+    let places = u32::try_from(part.len()).unwrap_or(0);
+    let part: u64 = part.parse().map_err(|_| wrong())?;
+    whole
+        .checked_mul(unit)
+        .and_then(|bytes| bytes.checked_add(part * unit / 10u64.pow(places)))
+        .filter(|bytes| *bytes <= 1 << 50)
+        .ok_or_else(|| "that is more than any disk holds".into())
 }
 
 /// Reads an address as people write it: `192.168.4.20:4110` (tried over QUIC and TCP), a bare IP

@@ -162,6 +162,12 @@ impl Home {
         self.root.join("config.json")
     }
 
+    /// Directory of the sealed bytes of files.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
     /// Held locked by the one node that runs here; names its process.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

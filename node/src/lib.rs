@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod config;
 pub mod control;
 pub mod discovery;
+pub mod files;
 pub mod gossip;
 pub mod home;
 pub mod identity;

@@ -19,8 +19,17 @@ use crate::lock::{LockError, NodeLock};
 
 /// What the names of all that lanai makes in a home begin with, after a dot where an interruption left
 /// them unfinished.
-const OURS: [&str; 8] =
-    ["device.", "store.", "config.json", "node.", "drafts", "join.", "left-", "recovering"];
+const OURS: [&str; 9] = [
+    "device.",
+    "store.",
+    "config.json",
+    "node.",
+    "drafts",
+    "files",
+    "join.",
+    "left-",
+    "recovering",
+];
 /// What the names of key files begin with.
 const KEYS: [&str; 1] = ["device.key"];
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::file::AttachArgs;
 use super::value::{Help, Reaction};
 
 /// Where a text comes from.
@@ -49,6 +50,9 @@ pub struct AskArgs {
     /// What would help; may be given several times
     #[arg(long = "help-with", alias = "helps", value_enum, value_delimiter = ',')]
     pub helps: Vec<Help>,
+    /// Files that go along.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// Do not look for earlier threads and people
     #[arg(long, conflicts_with = "dry_run")]
     pub no_hints: bool,
@@ -62,6 +66,7 @@ pub struct AskArgs {
 #[command(after_help = "\
 Examples:
   lanai note \"What the convoy taught us\" -m \"…\" -t convoy
+  lanai note \"The new map\" -m \"Since Monday.\" --attach map.pdf
   lanai note \"Agenda for Thursday\" < agenda.md")]
 pub struct NoteArgs {
     /// The title [default: the first line of the text]
@@ -73,6 +78,9 @@ pub struct NoteArgs {
     /// A tag; may be given several times
     #[arg(short, long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
+    /// Files that go along.
+    #[command(flatten)]
+    pub attach: AttachArgs,
 }
 
 /// The state of an ask.
@@ -156,6 +164,7 @@ pub struct ReadArgs {
 Examples:
   lanai reply k3f9 -m \"We do it in two steps.\"
   lanai reply k3f9 --outcome -m \"Tried it, the second step was enough.\"
+  lanai reply k3f9 -m \"As of this morning.\" --attach ford.jpg
   lanai reply k3f9 < answer.md")]
 pub struct ReplyArgs {
     /// The thread or post to reply to, by any unique beginning of its id
@@ -164,6 +173,9 @@ pub struct ReplyArgs {
     /// The reply.
     #[command(flatten)]
     pub text: TextArgs,
+    /// Files that go along.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// Tell how it went: what you did, and with what result (as `lanai outcome`)
     #[arg(short, long)]
     pub outcome: bool,

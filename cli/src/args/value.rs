@@ -96,34 +96,9 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads a number of bytes: `1200`, `20kB`, `5MB`, `1.5GB`; a kB has a thousand.
-///
-/// # Errors
-///
-/// A message for the user, when it is none or beyond all disks.
+/// Reads a size.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong = || "write a size as 1200, 20kB, 5MB or 1.5GB".to_owned();
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1000,
-        "m" | "mb" => 1_000_000,
-        "g" | "gb" => 1_000_000_000,
-        _ => return Err(wrong()),
-    };
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    if part.is_empty() || part.len() > 3 {
-        return Err(wrong());
-    }
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    let places = u32::try_from(part.len()).unwrap_or(0);
-    let part: u64 = part.parse().map_err(|_| wrong())?;
-    whole
-        .checked_mul(unit)
-        .and_then(|bytes| bytes.checked_add(part * unit / 10u64.pow(places)))
-        .filter(|bytes| *bytes <= 1 << 50)
-        .ok_or_else(|| "that is more than any disk holds".into())
+    lanai_node::config::parse_size(text)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use lanai_node::store::NewEntry;
 
 use super::ask_form::{self, Form};
 use super::hints::{self, Hints, Verdict};
-use super::{Context, publish};
+use super::{Context, file, publish};
 use crate::app::App;
 use crate::args::{AskArgs, Help};
 use crate::compose::Template;
@@ -35,6 +35,7 @@ pub(super) fn run(context: &mut Context, args: &AskArgs) -> Result<Exit, CliErro
         publish::titled(Some(title), "")?;
     }
     let app = App::open(context)?;
+    file::check_all(&app, &args.attach.attach)?;
     let help = if args.title.is_some() { HELP_WITH_TITLE } else { HELP };
     let given =
         [args.decide.is_some(), args.by.is_some(), args.tried.is_some(), !args.helps.is_empty()];
@@ -81,7 +82,9 @@ pub(super) fn run(context: &mut Context, args: &AskArgs) -> Result<Exit, CliErro
             return Ok(Exit::Done);
         }
     }
+    let added = file::keep_all(context, &app, &args.attach.attach)?;
     let id = written.publish(context, &app, Ok(NewEntry::new(Body::Ask(ask), [])))?;
+    file::attach_all(context, &app, added, &id, &id)?;
     publish::report(context, "asked", &id, &id)?;
     if !at_terminal {
         hints.tell(context, &people);

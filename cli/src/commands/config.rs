@@ -94,6 +94,13 @@ fn meaning(key: &str) -> &'static str {
             "days after which you are asked how it went with an ask that has replies"
         }
         "outcome_after_answer_days" => "the same for an ask that was answered, from its last reply",
+        "fetch_files_below" => {
+            "files no larger than this are fetched unasked, in bytes (200kB, 1MB)"
+        }
+        "files_quota" => {
+            "what files may take on the disk, in bytes (2GB); own and pinned ones stay"
+        }
+        "file_max" => "files larger than this are neither added nor fetched, in bytes",
         _ => "",
     }
 }

@@ -148,6 +148,7 @@ fn move_out(context: &Context, home: &Home, short: &str) -> Result<PathBuf, CliE
     // The store last: as long as it is here, the community is, and the command can be repeated.
     let files = [
         home.drafts(),
+        home.files(),
         home.join_state(),
         home.log(),
         home.token(),

@@ -3,7 +3,7 @@
 use lanai_crdt::payload::{Body, Note};
 use lanai_node::store::NewEntry;
 
-use super::{Context, publish};
+use super::{Context, file, publish};
 use crate::app::App;
 use crate::args::NoteArgs;
 use crate::compose::Template;
@@ -20,6 +20,7 @@ pub(super) fn run(context: &mut Context, args: &NoteArgs) -> Result<Exit, CliErr
         publish::titled(Some(title), "")?;
     }
     let app = App::open(context)?;
+    file::check_all(&app, &args.attach.attach)?;
     let template = Template { initial: "", help: HELP, readers: None };
     let messages = &args.text.message;
     let written =
@@ -27,7 +28,9 @@ pub(super) fn run(context: &mut Context, args: &NoteArgs) -> Result<Exit, CliErr
     let entry = publish::titled(args.title.as_deref(), &written.text).map(|(title, text)| {
         NewEntry::new(Body::Note(Note { title, text, tags, origin: None }), [])
     });
+    let added = file::keep_all(context, &app, &args.attach.attach)?;
     let id = written.publish(context, &app, entry)?;
+    file::attach_all(context, &app, added, &id, &id)?;
     publish::report(context, "published", &id, &id)?;
     Ok(Exit::Done)
 }

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use lanai_crdt::id::EntryId;
 use lanai_crdt::thread::PostView;
-use lanai_node::store::ThreadView;
+use lanai_node::store::{FileView, ThreadView};
 use serde::Serialize;
 
-use super::{Context, outcome as outcomes, page, status, talk};
+use super::{Context, file, outcome as outcomes, page, status, talk};
 use crate::app::{App, People};
 use crate::args::ReadArgs;
 use crate::error::{CliError, Exit};
 use crate::layout::{Style, Text};
 use crate::ui::Verbosity;
 use crate::view::tree::{self, Look};
-use crate::view::{Holders, Reading, shape};
+use crate::view::{Attached, Holders, Reading, shape};
 
 /// How often the store is asked whether something came. One indexed look-up each time.
 const POLL: Duration = Duration::from_millis(300);
@@ -41,7 +41,12 @@ pub(super) fn run(context: &mut Context, args: &ReadArgs) -> Result<Exit, CliErr
     let look = Look { flat: args.flat, history: args.history, hidden: args.hidden, holders, focus };
     let now_ms = (context.clock)();
     let held = holders_of(&app, &view)?;
-    let reading = Reading { holders: held.as_ref(), ..Reading::of(&view, &people, now_ms) };
+    let attached = files_of(&app, &view)?;
+    let reading = Reading {
+        holders: held.as_ref(),
+        files: Some(&attached),
+        ..Reading::of(&view, &people, now_ms)
+    };
     let wanted = |post: &&PostView| !args.unread || view.unread.contains(&post.id);
 
     if context.ui.is_json() {
@@ -98,6 +103,20 @@ fn holders_of(app: &App, view: &ThreadView) -> Result<Option<Holders>, CliError>
     let posts: Vec<EntryId> = view.thread.posts.iter().map(|post| post.id).collect();
     let holders = app.store().holders(&posts)?;
     Ok(Some(posts.into_iter().zip(holders).collect()))
+}
+
+/// The files attached to each post of a thread, and whether they are here.
+fn files_of(app: &App, view: &ThreadView) -> Result<Attached, CliError> {
+    let posts: Vec<EntryId> = view.thread.posts.iter().flat_map(ids).collect();
+    let files = app.store().files_of(&posts)?;
+    if files.is_empty() {
+        return Ok(Attached::new());
+    }
+    let disk = file::OnDisk::of(app)?;
+    let with_state = |files: Vec<FileView>| {
+        files.into_iter().map(|file| (disk.state(&file), file)).map(|(here, file)| (file, here))
+    };
+    Ok(files.into_iter().map(|(post, files)| (post, with_state(files).collect())).collect())
 }
 
 /// What was shown on a terminal is read. A post that came since was not shown.
@@ -175,8 +194,12 @@ impl<'a> Follow<'a> {
         }
         let people: People = self.app.people()?;
         let held = holders_of(self.app, &view)?;
-        let reading =
-            Reading { holders: held.as_ref(), ..Reading::of(&view, &people, (context.clock)()) };
+        let attached = files_of(self.app, &view)?;
+        let reading = Reading {
+            holders: held.as_ref(),
+            files: Some(&attached),
+            ..Reading::of(&view, &people, (context.clock)())
+        };
         if context.ui.is_json() {
             for post in &new {
                 context.ui.json_line("post", &Came { post: shape::post(post, &reading) })?;

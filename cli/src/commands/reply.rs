@@ -6,7 +6,7 @@ use lanai_crdt::payload::{Body, PageKind, Post, PostRole};
 use lanai_crdt::text::{clean_block, clean_line};
 use lanai_crdt::thread::{PostText, PostView, ThreadKind};
 
-use super::{Context, publish};
+use super::{Context, file, publish};
 use crate::app::{App, People, Spot};
 use crate::args::{ReplyArgs, TextArgs};
 use crate::compose::Template;
@@ -17,7 +17,15 @@ const QUOTED_LINES: usize = 200;
 
 pub(super) fn run(context: &mut Context, args: &ReplyArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
+    let attached = &args.attach.attach;
+    if !attached.is_empty() {
+        file::refuse_in_talk(&app.find_post(&args.id)?)?;
+        file::check_all(&app, attached)?;
+    }
     let (spot, id) = write(context, &app, &args.id, &args.text, args.outcome)?;
+    let added = file::keep_all(context, &app, attached)?;
+    let thread = app.store().entry(&id)?.and_then(|entry| entry.header.refs().first().copied());
+    file::attach_all(context, &app, added, &thread.unwrap_or(spot.thread().root), &id)?;
     if spot.view().readers.is_some() {
         let readers = spot.view().readers.as_ref();
         context.ui.say(app.who_can_read(&app.people()?, readers)?);

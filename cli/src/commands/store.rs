@@ -182,6 +182,7 @@ fn purge(context: &mut Context, yes: bool) -> Result<Exit, CliError> {
             format!("Older copies of the store go as well:\n{}\nGo on?", names.join("\n"));
         context.ui.confirm(question, yes)?;
     }
+    super::file::drop_withdrawn(context, &app)?;
     let entries = app.store().stats()?.entries;
     let mut progress = context.ui.progress("purging", Some(entries), "entries");
     let purged = app.store().purge((context.clock)(), |done| progress.set(done));
@@ -237,6 +238,7 @@ fn backup(context: &mut Context, path: &Path, force: bool) -> Result<Exit, CliEr
     }
     context.ui.say(format!("{} with all entries are in {}", status::size(bytes), path.display()));
     context.ui.say("whoever has the file can read the community; nobody can write with it");
+    context.ui.say("the bytes of files are not in it; other members' nodes give them again");
     context.ui.hint("your keys are not in it: `lanai identity export`");
     Ok(Exit::Done)
 }

@@ -3,7 +3,7 @@
 use lanai_crdt::payload::Body;
 use lanai_crdt::thread::{PostKind, PostText};
 
-use super::{Context, publish};
+use super::{Context, file, publish};
 use crate::app::App;
 use crate::args::WithdrawArgs;
 use crate::error::{CliError, Exit};
@@ -30,7 +30,12 @@ pub(super) fn run(context: &mut Context, args: &WithdrawArgs) -> Result<Exit, Cl
         .then(Text::from(excerpt).truncated(EXCERPT))
         .plain("\"? It cannot be undone.");
     context.ui.confirm(question, args.yes)?;
-    let id = app.publish_one(context, entry)?;
+    // What was attached goes along.
+    let attached = app.store().files_of(&[post.id])?.into_values().flatten();
+    let files = attached.filter(|file| file.own).map(|own| file::withdrawal(&own));
+    let ids = app.publish(context, std::iter::once(entry).chain(files).collect())?;
+    let id = ids.first().copied().ok_or_else(|| CliError::internal("nothing was written"))?;
+    file::drop_withdrawn(context, &app)?;
     if !post.aliases.is_empty() {
         context.ui.warn(
             "others imported the same message; their copies stay, only they can withdraw them",

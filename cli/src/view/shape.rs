@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::Reading;
 use crate::app::{People, Person};
+use crate::commands::file::{FileShape, shape as file_shape};
 use crate::time;
 
 /// A post or thread that came out of an archive.
@@ -280,6 +281,8 @@ pub struct PostShape {
     /// The members who are known to hold it, oneself and its author among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_by: Option<Vec<Person>>,
+    /// The files attached to it.
+    pub files: Vec<FileShape>,
     /// Other ids of the same imported post.
     pub aliases: Vec<String>,
 }
@@ -389,6 +392,7 @@ pub fn post(post: &PostView, reading: &Reading<'_>) -> PostShape {
         PostText::Current(text) => Some(text.clone()),
         PostText::Withdrawn => None,
     };
+    let text_is_here = text.is_some();
     let edit = |edit: &lanai_crdt::thread::EditView| EditShape {
         id: edit.id.full(),
         author: people.person(&edit.author),
@@ -438,6 +442,10 @@ pub fn post(post: &PostView, reading: &Reading<'_>) -> PostShape {
             .holders
             .and_then(|all| all.get(&post.id))
             .map(|members| members.iter().map(|m| people.person(m)).collect()),
+        files: match text_is_here {
+            true => reading.files_of(post).map(|(f, here)| file_shape(f, *here, people)).collect(),
+            false => Vec::new(),
+        },
         aliases: ids(&post.aliases),
     }
 }

@@ -15,6 +15,7 @@ use lanai_node::store::{Stance, Watch};
 
 use super::Reading;
 use super::shape::help_word;
+use crate::commands::file::{named, state_style};
 use crate::error::CliError;
 use crate::layout::{Indent, Style, Text};
 use crate::time;
@@ -277,9 +278,32 @@ fn one(
     if post.kind == PostKind::Root {
         form(ui, reading.thread, &text_margin)?;
     }
+    if post.text != PostText::Withdrawn {
+        files(ui, reading, post, &text_margin)?;
+    }
     reactions(ui, reading, post, &text_margin)?;
     if look.history {
         history(ui, reading, post, &text_margin)?;
+    }
+    Ok(())
+}
+
+/// `+ map.pdf (1.2 MB), here · lanai file get k3f9-27aa`
+fn files(
+    ui: &mut Ui,
+    reading: &Reading<'_>,
+    post: &PostView,
+    margin: &Indent,
+) -> Result<(), CliError> {
+    for (file, here) in reading.files_of(post) {
+        let mut line = Text::styled(Style::Dim, "+ ").plain(named(file)).with(Style::Dim, ", ");
+        line.push(state_style(*here), here.words());
+        if file.author != post.author {
+            line =
+                line.with(Style::Dim, ", added by ").then(reading.people.shown_to_me(&file.author));
+        }
+        line.push(Style::Dim, format!(" · lanai file get {}", file.id.short()));
+        ui.indented(line, margin)?;
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ kinds! {
     OwnState = 132 in Light, "own-state";
     /// Volunteers to look after a topic.
     Tend = 133 in Light, "tend";
-    /// Manifest of an attachment (reserved).
+    /// Manifest of a file.
     File = 160 in File, "file";
 }
 

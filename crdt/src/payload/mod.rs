@@ -27,8 +27,10 @@
 //! | reason | `[roster act, superseded entries...]` |
 //! | side-open | none |
 //! | side-seal, side-say | `[talk]` |
+//! | file | none for a file of the community, else `[t, p]` |
 
 mod device;
+mod file;
 mod join;
 mod kinds;
 mod own;
@@ -40,6 +42,7 @@ mod talk;
 mod tend;
 
 pub use device::{DEVICE_RECORD_BYTES, DeviceStatement, SignedDevice, paper_nonce};
+pub use file::File;
 pub use join::{JOIN_RECORD_BYTES, JoinError, JoinRecord, SignedJoinRecord};
 pub use kinds::Kind;
 pub use own::{
@@ -142,6 +145,7 @@ pub enum Body {
     SideSeal(SideSeal),
     SideSay(SideSay),
     OwnState(OwnState),
+    File(File),
     /// A kind of a later version, or one that is reserved and not yet in use.
     Unknown(u16),
 }
@@ -210,7 +214,7 @@ bodies!(
     Genesis, Ticket, Admit, Role, Epoch, Seal, AddDevice, Remove, Motion, Enact, Checkpoint,
     Accept, Readmit, Reason, Community, Ask, Note, Post, Edit, Profile, React, Mark, Weave,
     Reframe, Generation, ThreadOp, Hide, Pin, Feature, Tag, Tend, OwnState, SideOpen, SideSeal,
-    SideSay
+    SideSay, File
 );
 
 fn malformed(e: minicbor::decode::Error) -> PayloadError {

@@ -15,6 +15,16 @@ fn origin() -> Origin {
     }
 }
 
+fn file() -> File {
+    File {
+        name: "map.pdf".into(),
+        media: Some("application/pdf".into()),
+        bytes: 70_000,
+        root: [1; 32].into(),
+        key: [2; 32].into(),
+    }
+}
+
 fn samples() -> Vec<Body> {
     let device = DeviceSecret::from_bytes(&[9; 32]);
     let mut record = JoinRecord {
@@ -124,6 +134,7 @@ fn samples() -> Vec<Body> {
             sealed: vec![4; 40].into(),
         }),
         Body::React(React { reaction: Reaction::Helped, on: true }),
+        Body::File(file()),
         Body::Mark(Mark::State(ThreadState::Answered)),
         Body::Mark(Mark::Answer(true)),
         Body::SideOpen(SideOpen {
@@ -201,6 +212,7 @@ const GOLDEN: &[&str] = &[
     "387d34a46a7636d5",
     "d09f21a4cfe8cc86",
     "aabcef5d28fca028",
+    "52b1f14438a0f926",
     "f5149faebb1022bb",
     "84ad6693a2593949",
     "973dee9bf7e4302e",
@@ -215,7 +227,7 @@ fn unknown_keys_survive_reading_and_unknown_kinds_are_kept() {
     let Body::Post(p) = decode(Class::Post, &bytes).unwrap() else { panic!() };
     assert_eq!(p.text, "ok");
     assert_eq!(decode(Class::Post, &[0x82, 0x19, 3, 0xe8, 0xa0]).unwrap(), Body::Unknown(1000));
-    assert_eq!(decode(Class::File, &[0x82, 0x18, 160, 0xa0]).unwrap(), Body::Unknown(160));
+    assert_eq!(decode(Class::File, &[0x82, 0x18, 161, 0xa0]).unwrap(), Body::Unknown(161));
 }
 
 #[test]
@@ -231,6 +243,10 @@ fn limits_are_enforced_on_both_sides() {
         ask("x".into(), vec!["t".repeat(33)]),
         ask("x".into(), vec![String::new()]),
         Body::Profile(Profile { name: "n".repeat(65), ..Profile::default() }),
+        Body::File(File { name: "n".repeat(256), ..file() }),
+        Body::File(File { name: " ".into(), ..file() }),
+        Body::File(File { media: Some("m".repeat(128)), ..file() }),
+        Body::File(File { bytes: crate::limits::MAX_FILE_BYTES + 1, ..file() }),
         Body::Ticket(Ticket { key: [1; 32].into(), role: Role::Member, uses: 0, expires: None }),
         Body::Seal(Seal {
             epoch: [1; 32].into(),

@@ -36,6 +36,21 @@ pub enum Request {
         /// A multiaddress.
         address: String,
     },
+    /// Fetch a file from whoever has it.
+    FileGet {
+        /// Its manifest, base32.
+        file: String,
+    },
+    /// How far is it?
+    FileProgress {
+        /// Its manifest, base32.
+        file: String,
+    },
+    /// Do not go on with it.
+    FileStop {
+        /// Its manifest, base32.
+        file: String,
+    },
     /// What opens the key file of the home, for a command beside the node.
     Key,
     /// End gracefully.
@@ -57,6 +72,8 @@ pub enum Reply {
         /// What the passphrase gave; `None` where the key file takes none.
         key: Option<WrapKey>,
     },
+    /// To [`Request::FileGet`] and [`Request::FileProgress`].
+    File(FileProgress),
     /// It could not be done.
     Error {
         /// Why, for people.
@@ -127,6 +144,53 @@ pub struct AbsentPeer {
     /// `None` if not since the node started.
     #[serde(default)]
     pub heard_s: Option<u64>,
+}
+
+/// How a file stands with the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// Nobody fetches it.
+    #[default]
+    Idle,
+    /// It is being fetched.
+    Fetching,
+    /// All of it is here.
+    Here,
+    /// Nobody who is connected gave anything of it.
+    Nobody,
+    /// It could not be kept.
+    Failed,
+}
+
+/// How far a file is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileProgress {
+    /// How it stands.
+    pub state: FileState,
+    /// Groups of it that are here.
+    pub have: u32,
+    /// Groups that it has.
+    pub groups: u32,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Who was asked.
+    pub peers: Vec<FilePeer>,
+    /// Why it could not be kept.
+    pub error: Option<String>,
+}
+
+/// A device that was asked for a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePeer {
+    /// Device key, base32.
+    pub device: String,
+    /// How it stands, in a few words.
+    pub standing: String,
+    /// Groups that it gave.
+    pub groups: u32,
+    /// Whether it sent what is not the file's.
+    pub lied: bool,
 }
 
 /// What a requested sync came to.

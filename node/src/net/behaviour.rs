@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | ping, `/lanai/join/1` | everybody |
 //! | identify without our addresses | strangers |
-//! | identify with our addresses, `/lanai/gossip/1`, `/lanai/sync/1`, `/lanai/peers/1` | members |
+//! | identify with our addresses, `/lanai/gossip/1`, `/lanai/sync/1`, `/lanai/file/1`, `/lanai/peers/1` | members |
 //!
 //! The connection limits have no protocol on connections.
 
@@ -29,6 +29,7 @@ const AGENT: &str = "lanai";
 const JOIN: StreamProtocol = StreamProtocol::new("/lanai/join/1");
 const SYNC: StreamProtocol = StreamProtocol::new("/lanai/sync/1");
 const PEERS: StreamProtocol = StreamProtocol::new("/lanai/peers/1");
+const FILE: StreamProtocol = StreamProtocol::new("/lanai/file/1");
 const GOSSIP: &str = "/lanai/gossip/1";
 
 /// Gossipsub's own bytes around a message.
@@ -48,6 +49,7 @@ pub(super) struct MemberBehaviour {
     pub(super) gossip: gossipsub::Behaviour,
     pub(super) sync: Streams,
     pub(super) peers: Streams,
+    pub(super) file: Streams,
 }
 
 /// The whole node. The order matters: the limits refuse a connection before anything else hears of
@@ -89,6 +91,10 @@ impl NodeBehaviour {
     pub(super) fn peers_mut(&mut self) -> &mut Streams {
         &mut self.members.inner_mut().peers
     }
+
+    pub(super) fn file_mut(&mut self) -> &mut Streams {
+        &mut self.members.inner_mut().file
+    }
 }
 
 /// Builds the swarm.
@@ -116,6 +122,7 @@ pub(super) fn build(config: &NetConfig) -> Result<Swarm<NodeBehaviour>, NetError
                 gossip: gossip_behaviour()?,
                 sync: Streams::new(SYNC, true),
                 peers: Streams::new(PEERS, false),
+                file: Streams::new(FILE, true),
             },
             Side::Members,
         ),

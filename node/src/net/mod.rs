@@ -4,7 +4,7 @@
 //! is *told* who the members are, and hands over what arrives unjudged. One task owns the swarm;
 //! [`start`] spawns it, [`NetHandle`] asks it for things, [`NetEvent`]s come out of it.
 //!
-//! 1. **Members only.** A member's connection carries gossip, sync, join, ping and identify. A
+//! 1. **Members only.** A member's connection carries gossip, sync, files, join, ping and identify. A
 //!    stranger's carries join, ping and an identify that does not tell our addresses. It is decided per
 //!    connection when it is established (see `gate`). When the members change, connections of removed
 //!    peers are closed at once; new members are connected afresh, and their old connections stay for
@@ -309,6 +309,13 @@ pub enum NetEvent {
         /// The stream.
         stream: NetStream,
     },
+    /// A member opened a stream to fetch a file.
+    FileStream {
+        /// Who.
+        peer: PeerId,
+        /// The stream.
+        stream: NetStream,
+    },
     /// Somebody, most often a stranger, opened a join stream. Bound how long it may take.
     JoinStream {
         /// Who.
@@ -329,6 +336,7 @@ pub enum NetEvent {
 #[derive(Debug, Clone, Copy)]
 enum Protocol {
     Sync,
+    File,
     Join,
 }
 
@@ -479,6 +487,14 @@ impl NetHandle {
     /// See [`OpenError`]; it never dials.
     pub async fn open_sync(&self, peer: PeerId) -> Result<NetStream, OpenError> {
         self.open(Protocol::Sync, peer).await
+    }
+
+    /// Opens a stream to fetch a file from a connected member.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; it never dials.
+    pub async fn open_file(&self, peer: PeerId) -> Result<NetStream, OpenError> {
+        self.open(Protocol::File, peer).await
     }
 
     /// Opens a join stream to a connected peer.

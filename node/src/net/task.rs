@@ -276,7 +276,11 @@ impl Task {
                 }
                 self.gossip_backlog += data.len();
             }
-            NetEvent::SyncStream { .. } | NetEvent::JoinStream { .. } if behind => {
+            NetEvent::SyncStream { .. }
+            | NetEvent::FileStream { .. }
+            | NetEvent::JoinStream { .. }
+                if behind =>
+            {
                 self.counters.streams_refused += 1;
                 return;
             }
@@ -328,6 +332,9 @@ impl Task {
             }
             NetCommand::Open(Protocol::Sync, peer, reply) => {
                 self.swarm.behaviour_mut().sync_mut().open(peer, reply);
+            }
+            NetCommand::Open(Protocol::File, peer, reply) => {
+                self.swarm.behaviour_mut().file_mut().open(peer, reply);
             }
             NetCommand::Open(Protocol::Join, peer, reply) => {
                 self.swarm.behaviour_mut().join.open(peer, reply);

@@ -16,13 +16,15 @@
 //! 5. Whoever asks to join is answered by `admit`; `doors` bounds how many at once and a minute.
 //! 6. A member's node that does not know this device yet is shown its enrolment (`enrol`); a device
 //!    without the epoch key gets it from whoever's turn it is (`top_up`).
-//! 7. Nothing that a peer sends, and no panic over it, ends the node or takes a place for ever: tasks
+//! 7. Files are fetched and given beside all that (`files`).
+//! 8. Nothing that a peer sends, and no panic over it, ends the node or takes a place for ever: tasks
 //!    are counted by who they serve, and given back however they end (`tasks`, `doors`). What a peer
 //!    can make this node log is bounded (`throttle`).
 
 mod admit;
 mod doors;
 mod enrol;
+mod files;
 mod fold;
 mod joining;
 mod live;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::admit::{self, Served};
 use super::doors::Doors;
 use super::enrol;
+use super::files::Files;
 use super::fold::fold_loop;
 use super::live::{self, LiveReport};
 use super::peers::{Outcome, Peers};
@@ -120,6 +121,7 @@ pub struct Node {
     top_up: TopUp,
     throttle: Throttle,
     live: mpsc::Sender<live::LiveMessage>,
+    files: Files,
     fold: Arc<Notify>,
     waiters: Vec<SyncWaiter>,
     seen_change: i64,
@@ -163,6 +165,7 @@ pub async fn run_as(
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
     let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
 
+    let files = Files::new(store.clone(), net.clone(), options.home.clone());
     let mut node = Node {
         peers: Peers::new(identity.device_id()),
         community,
@@ -177,6 +180,7 @@ pub async fn run_as(
         top_up: TopUp::default(),
         throttle: Throttle::default(),
         live,
+        files,
         fold,
         waiters: Vec::new(),
         seen_change: 0,
@@ -233,6 +237,11 @@ pub async fn run_as(
                 done
             }
             Some(_) = node.enrolments.join_next() => Ok(()),
+            Some(event) = node.files.next() => {
+                let news = node.files.on_event(event);
+                news.counts.iter().for_each(|(what, n)| node.count(what, *n));
+                Ok(())
+            }
             Some(report) = live_reports.recv() => node.on_live(report).await,
             () = sleep_until(next_session) => Ok(()),
             _ = look.tick() => node.on_look().await,
@@ -248,6 +257,7 @@ pub async fn run_as(
         node.sessions.shutdown().await;
         node.doors.shutdown().await;
         node.enrolments.shutdown().await;
+        node.files.shutdown().await;
         node.net.shutdown().await;
     };
     if tokio::time::timeout(STOP_PATIENCE, ending).await.is_err() {
@@ -292,6 +302,7 @@ impl Node {
                 if let Some(device) = device_of(&peer) {
                     tracing::info!(%device, %address, outbound, "connected");
                     self.peers.connected(device, now);
+                    self.files.connected(device);
                     if outbound {
                         self.remember(peer, &[address]).await?;
                     }
@@ -301,6 +312,7 @@ impl Node {
                 if let Some(device) = device_of(&peer) {
                     tracing::info!(%device, "disconnected");
                     self.peers.disconnected(&device);
+                    self.files.disconnected(&device);
                 }
             }
             NetEvent::Addresses { peer, addresses } => self.remember(peer, &addresses).await?,
@@ -315,6 +327,11 @@ impl Node {
                 }
             }
             NetEvent::SyncStream { peer, stream } => self.accept_session(peer, stream),
+            NetEvent::FileStream { peer, stream } => {
+                if device_of(&peer).is_none_or(|device| !self.files.serve(device, stream)) {
+                    self.count("file streams refused", 1);
+                }
+            }
             NetEvent::JoinStream { peer, stream } => self.accept_join(peer, stream),
             NetEvent::NotAdmitted { peer } => {
                 self.push_enrolment(peer);
@@ -440,6 +457,7 @@ impl Node {
         }
         if end.received > 0 {
             self.fold.notify_one();
+            self.files.note();
             self.peers.offer_others(&device, now);
         }
         self.peers.ended(&device, (label.visit, label.opened, end.began), end.outcome, now);
@@ -454,6 +472,7 @@ impl Node {
         self.count("gossip messages refused", report.refused);
         if report.new > 0 {
             self.fold.notify_one();
+            self.files.note();
         }
         if let Some(from) = &report.own_unknown {
             warn_of_a_twin(from);
@@ -478,6 +497,7 @@ impl Node {
             self.on_own_write().await?;
         }
         self.answer_waiters(Instant::now());
+        self.files.look().await?;
         if self.leaving.values().any(|until| *until <= Instant::now()) {
             self.roster_changed().await?;
         }
@@ -627,6 +647,7 @@ impl Node {
         let answer = match request {
             Request::Status => Reply::Status(self.status().await?),
             Request::Wake => {
+                self.files.note();
                 self.on_own_write().await?;
                 Reply::Done
             }
@@ -664,6 +685,9 @@ impl Node {
                 });
                 return Ok(());
             }
+            Request::FileGet { file } => self.files.get(&file).await?,
+            Request::FileProgress { file } => self.files.progress(&file).await?,
+            Request::FileStop { file } => self.files.stop(&file).await?,
             Request::Key => Reply::Key { key: self.wrap.clone() },
             Request::Stop => Reply::Done,
         };

@@ -301,6 +301,7 @@ impl Store {
         self.inner.write(Durability::Normal, 0, |ctx| {
             ctx.conn.execute_batch(schema::DROP_VIEWS)?;
             ctx.conn.execute_batch(super::search::DROP)?;
+            ctx.conn.execute_batch(super::files::DROP)?;
             ctx.stand_without_payloads()
         })?;
         let mut rebuilt = Rebuilt::default();
@@ -357,6 +358,8 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
         "todo",
         "voids",
         "specials",
+        "files",
+        "withdrawals",
         "origins",
     ] {
         conn.execute(&format!("DELETE FROM {table} WHERE n = ?1"), [n])?;

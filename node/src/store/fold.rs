@@ -211,6 +211,8 @@ impl Ctx<'_> {
                 return thread.map_or(Ok(()), |talk| self.note_side_seals(n, &talk));
             }
             Body::SideSay(_) => return Ok(()),
+            Body::File(file) => return self.note_file(&stored, &stand, file),
+            Body::Withdraw => self.note_withdrawal(n, stand.m, header.refs().get(1))?,
             Body::Profile(_)
             | Body::Community(_)
             | Body::Tend(_)
@@ -290,6 +292,7 @@ impl Ctx<'_> {
             .query_row([n], |r| r.get(0))
             .optional()?;
         people.extend(special);
+        self.forget_file(n)?;
         if let Some(thread) = declared_thread(&stored.verified.id(), stored.verified.header()) {
             let t = self.thread(&thread)?;
             self.touch_pages_of(t)?;

@@ -17,6 +17,7 @@
 //! | `check`, `backup` | damage, rebuilding, backup, restore |
 //! | `sealing`, `purge` | the file sealed with a key; what was withdrawn leaves it |
 //! | `fronts`, `held` | how far this node, and others as they said, hold each log, and what came here |
+//! | `files` | manifests of files, and what is pinned or wanted of them |
 //! | `own_state` | read marks and drafts among one's own devices |
 //! | `local` | address book, settings, notices |
 //!
@@ -51,6 +52,7 @@ mod bases;
 mod check;
 mod connection;
 mod cuts;
+mod files;
 mod fold;
 mod forks;
 mod fronts;
@@ -88,6 +90,7 @@ pub use attention::{
 pub use backup::Restored;
 pub use bases::{MAX_NEWS_RUNS, SyncState};
 pub use check::{CheckReport, Damage, Rebuilt};
+pub use files::{FileMarks, FileView};
 pub use fold::FoldProgress;
 pub use forks::Fork;
 pub use fronts::{Lacking, Uncovered};

@@ -18,7 +18,7 @@ use super::rows::number_of;
 use super::{Durability, Store, StoreError, backup};
 
 /// How long another's text is kept after it was withdrawn: three days, in milliseconds.
-const GRACE_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+pub(super) const GRACE_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 
 /// What [`Store::purge`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,6 +91,13 @@ impl Store {
                     purged.dropped += u64::try_from(dropped).unwrap_or(0);
                 }
             }
+            let own = match me {
+                Some(me) => ctx.member(&me)?,
+                None => -1,
+            };
+            let (dropped, kept) = super::files::purge_manifests(ctx, own)?;
+            purged.dropped += dropped;
+            purged.kept += kept;
             Ok(purged)
         })
     }

@@ -660,7 +660,9 @@ impl Store {
                 .collect::<Result<_, _>>()?;
             let pages = self.page_hashes(conn)?;
             let community = self.community_view(conn, &keys)?;
-            Ok(state_hash(roster.roster().hash(), threads, pages, &people, community.as_ref()))
+            let files = super::files::shown_files(conn)?;
+            let (roster, community) = (roster.roster().hash(), community.as_ref());
+            Ok(state_hash(roster, threads, pages, &people, community, files))
         })
     }
 }

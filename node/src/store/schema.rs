@@ -24,6 +24,8 @@
 //! | `forked_logs` | logs whose history must be followed entry by entry | derived at insertion |
 //! | `asks`, `ask_workers` | what an ask says beside its thread | view |
 //! | `docs`, `worth`, `credits`, `words` | what else is searched, and what makes hits worth more | view |
+//! | `files`, `withdrawals` | manifests of files; what was taken back | view |
+//! | `file_marks` | what is pinned, wanted or last used of files | local truth |
 //! | `people`, `specials`, `origins`, `names` | profiles, community names, imported messages | view |
 //!
 //! Inside the store everything is an integer: `n` is an entry's place of arrival, `l` a log, `t` a
@@ -62,6 +64,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     PACKED,
     POSTS,
     super::bases::MIGRATION,
+    super::files::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

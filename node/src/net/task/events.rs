@@ -160,6 +160,9 @@ impl Task {
             NodeBehaviourEvent::Members(MemberBehaviourEvent::Peers(inbound)) => {
                 self.peers_stream(inbound);
             }
+            NodeBehaviourEvent::Members(MemberBehaviourEvent::File(inbound)) => {
+                self.emit(NetEvent::FileStream { peer: inbound.peer, stream: inbound.stream });
+            }
             NodeBehaviourEvent::Members(MemberBehaviourEvent::Gossip(event)) => {
                 self.gossip_event(event);
             }

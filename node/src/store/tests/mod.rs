@@ -19,6 +19,7 @@ mod bases;
 mod cuts;
 mod damage;
 mod exchange;
+mod files;
 mod held;
 mod local;
 mod newcomers;
