@@ -26,7 +26,7 @@ use clap::Parser;
 use lanai_crdt::id::EntryId;
 use lanai_crdt::payload::{Body, Note};
 use lanai_node::identity::Identity;
-use lanai_node::runtime::{PipeDone, pipe};
+use lanai_node::runtime::{PipeDone, PipeOptions, pipe};
 use lanai_node::store::{Author, Incoming, NewEntry, Place, Source, Store};
 use support::{Person, Result, found, home, now};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -291,7 +291,8 @@ fn meet(people: &People, delay_ms: u64) -> Result<Met> {
         let side = |person: &Person, link: DuplexStream| -> Result<_> {
             let identity = Arc::new(Identity::of_home(&person.home)?);
             let store = person.store.clone();
-            Ok(tokio::spawn(pipe(store, identity, link.compat(), Duration::from_secs(60))))
+            let options = PipeOptions::new(Duration::from_secs(60));
+            Ok(tokio::spawn(pipe(store, identity, link.compat(), options)))
         };
         let (x, y) = (side(&people.ana, ana_end)?, side(&people.ben, ben_end)?);
         let done = x.await??;

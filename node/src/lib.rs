@@ -15,8 +15,10 @@ pub mod home;
 pub mod identity;
 pub mod import;
 pub mod join;
+pub mod line;
 pub mod lock;
 pub mod net;
+pub mod profile;
 pub mod random;
 pub mod runtime;
 #[cfg(any(test, feature = "simulator"))]

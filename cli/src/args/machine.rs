@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use lanai_node::profile::Profile;
+
 use super::value::{History, parse_span};
 
 /// How a node reaches the network.
@@ -184,11 +186,17 @@ Examples:
   lanai sync --peer 192.168.4.20:4110
   socat EXEC:'lanai sync --stdio' EXEC:'ssh camp lanai sync --stdio'
   lanai sync --stdio </dev/ttyUSB0 >/dev/ttyUSB0          the same at the other end of the line
+  lanai sync --stdio --profile thin </dev/ttyUSB0 >/dev/ttyUSB0
 
 With --stdio no node is needed, and one may run. Both ends prove which device they are, and all
 between them is sealed: the line sees how much is sent and when. A stranger at the other end learns
 the key of this device and nothing else. When the line breaks, what came whole is kept; run it again.
-Standard output carries the session, so --json is written to standard error.")]
+Standard output carries the session, so --json is written to standard error.
+
+A slow line that loses or alters bytes, as a radio modem's, needs --profile thin; where bytes may be \
+lost, at both ends, so that either can begin. It brings the newest first, a few posts at a time; each few that came are kept \
+whatever happens next. It waits up to ten minutes for the other end, and gives a dead line up after five. \
+Set a serial device to raw first: `stty -F /dev/ttyUSB0 raw -echo -ixon 1200`.")]
 pub struct SyncArgs {
     /// How long to wait until a peer has confirmed
     #[arg(short, long, value_name = "SPAN", value_parser = parse_span)]
@@ -199,6 +207,9 @@ pub struct SyncArgs {
     /// One session over standard input and output; --wait: how long for the other end to speak
     #[arg(long, conflicts_with = "peers")]
     pub stdio: bool,
+    /// What the line of --stdio can bear: lan, metered, or thin (slow, and loses bytes)
+    #[arg(long, value_name = "PROFILE", requires = "stdio")]
+    pub profile: Option<Profile>,
 }
 
 /// `lanai node`

@@ -33,7 +33,7 @@ struct Synced<'a> {
 
 pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliError> {
     if args.stdio {
-        return stdio::run(context, args.wait);
+        return stdio::run(context, args);
     }
     let app = App::open(context)?;
     let home = app.home().clone();

@@ -37,7 +37,7 @@ mod throttle;
 mod top_up;
 
 pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
-pub use pipe::{PipeDone, PipeError, pipe};
+pub use pipe::{PipeDone, PipeError, PipeOptions, PipeProgress, pipe};
 pub use state::{Node, NodeOptions, RuntimeError, run_as};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -20,14 +20,12 @@ use crate::net::NetStream;
 use crate::random::random_bytes;
 use crate::store::{self, Author, SetItem, Source, Store, StoreError, SyncState};
 use crate::sync::{
-    Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
-    SessionError, Severity, StoredEntry, SyncItem,
+    Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Progress, Query, Role,
+    Session, SessionError, Severity, StoredEntry, SyncItem,
 };
 
 /// Bytes read from the stream at once.
 const READ_BYTES: usize = 64 * 1024;
-/// How long a finished session may take to write what is left.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a session ended.
 #[derive(Debug)]
@@ -36,6 +34,8 @@ pub(super) struct SessionEnd {
     pub(super) began: Instant,
     /// Entries or payloads that were new here.
     pub(super) received: u64,
+    /// Entries that came though they were held here already.
+    pub(super) repeated: u64,
     /// Entries that the peer has committed.
     pub(super) sent: u64,
     /// Bytes above the transport.
@@ -62,6 +62,7 @@ impl SessionEnd {
         SessionEnd {
             began,
             received: 0,
+            repeated: 0,
             sent: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -88,7 +89,7 @@ pub(super) async fn initiate(
     stream: NetStream,
 ) -> SessionEnd {
     let config = Config::new(store.community());
-    drive(store, identity, device, stream, Role::Initiator, config).await
+    drive(store, identity, device, stream, Role::Initiator, config, None).await
 }
 
 /// Runs a session that the peer opened.
@@ -99,8 +100,11 @@ pub(super) async fn respond(
     stream: NetStream,
 ) -> SessionEnd {
     let config = Config::new(store.community());
-    drive(store, identity, device, stream, Role::Responder, config).await
+    drive(store, identity, device, stream, Role::Responder, config, None).await
 }
+
+/// Who is told how far a session is.
+pub(super) type Watcher = Box<dyn Fn(Progress) + Send>;
 
 /// Runs a session over a stream whose other end is proven to be `device`.
 pub(super) async fn drive(
@@ -110,6 +114,7 @@ pub(super) async fn drive(
     stream: impl AsyncRead + AsyncWrite,
     role: Role,
     config: Config,
+    watcher: Option<Watcher>,
 ) -> SessionEnd {
     let began = Instant::now();
     let local = {
@@ -122,6 +127,7 @@ pub(super) async fn drive(
         Err(e) => return SessionEnd::failed(began, Severity::Local, e.to_string()),
     };
     let nonce = Nonce(random_bytes());
+    let flush = Duration::from_millis(config.flush_ms);
     let session = Session::new(role, config, local, nonce, 0);
     let mut driver = Driver {
         session,
@@ -138,6 +144,8 @@ pub(super) async fn drive(
         late: 0,
         roster_changed: false,
         own_unknown: false,
+        flush,
+        watcher,
         end: None,
     };
     let result = driver.run(stream).await;
@@ -164,6 +172,7 @@ pub(super) async fn drive(
     };
     SessionEnd {
         received,
+        repeated: summary.known,
         sent: summary.confirmed,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
@@ -176,7 +185,7 @@ pub(super) async fn drive(
 }
 
 /// An answer of the store that goes back into the machine.
-enum Answer {
+pub(super) enum Answer {
     Items(Vec<SyncItem>),
     News(Vec<SyncItem>),
     WantedPayloads(Vec<EntryId>),
@@ -200,6 +209,9 @@ struct Driver {
     late: u64,
     roster_changed: bool,
     own_unknown: bool,
+    /// How long a finished session may take to write what is left.
+    flush: Duration,
+    watcher: Option<Watcher>,
     end: Option<Result<(), SessionError>>,
 }
 
@@ -285,7 +297,7 @@ impl Driver {
             write.close().await
         };
         // The peer may have gone once it had all it wanted; what mattered was acknowledged before.
-        let _unsent = tokio::time::timeout(FLUSH_PATIENCE, rest).await;
+        let _unsent = tokio::time::timeout(self.flush, rest).await;
         self.end.take().unwrap_or(Err(SessionError::Stopped))
     }
 
@@ -309,8 +321,9 @@ impl Driver {
 
     fn commit(&mut self, batch: Vec<Incoming>) {
         let (store, identity, device) = (self.store.clone(), self.identity.clone(), self.device);
-        self.ingest =
-            Some(tokio::task::spawn_blocking(move || take(&store, &identity, device, batch)));
+        self.ingest = Some(tokio::task::spawn_blocking(move || {
+            take(&store, &author(&identity), device, batch)
+        }));
     }
 
     fn feed(&mut self, input: Input<'_>) {
@@ -320,6 +333,9 @@ impl Driver {
     }
 
     fn carry_out(&mut self, outputs: Vec<Output>) {
+        if let Some(watcher) = &self.watcher {
+            watcher(self.session.how_far());
+        }
         for output in outputs {
             match output {
                 Output::Send(bytes) => self.queue.push_back(bytes),
@@ -359,14 +375,17 @@ async fn push(
 
 /// The state of the store that a session speaks for.
 #[derive(Debug, Clone, Copy)]
-struct Start {
+pub(super) struct Start {
     /// The last arrival that is part of it.
     arrived: i64,
     generation: u64,
 }
 
 /// What this side holds, as the machine wants it.
-fn local_state(store: &Store, device: &DeviceId) -> Result<(Start, LocalState), StoreError> {
+pub(super) fn local_state(
+    store: &Store,
+    device: &DeviceId,
+) -> Result<(Start, LocalState), StoreError> {
     let SyncState { summary: held, arrived, generation, bases } = store.sync_state(device)?;
     let state =
         LocalState::new(held.roster, held.entries, held.heads, held.holes, held.wanted_payloads);
@@ -380,7 +399,7 @@ fn sync_items(items: Vec<SetItem>) -> Vec<SyncItem> {
     items
 }
 
-fn ask(store: &Store, start: Start, query: Query) -> Result<Answer, StoreError> {
+pub(super) fn ask(store: &Store, start: Start, query: Query) -> Result<Answer, StoreError> {
     match query {
         Query::Items => {
             let found = store.items_between(0, start.arrived, usize::MAX)?;
@@ -405,15 +424,15 @@ fn ask(store: &Store, start: Start, query: Query) -> Result<Answer, StoreError> 
 }
 
 /// What became of a batch.
-struct Taken {
-    report: IngestReport,
+pub(super) struct Taken {
+    pub(super) report: IngestReport,
     roster_changed: bool,
     own_unknown: bool,
 }
 
-fn take(
+pub(super) fn take(
     store: &Store,
-    identity: &Identity,
+    author: &Author,
     device: DeviceId,
     batch: Vec<Incoming>,
 ) -> Result<Taken, StoreError> {
@@ -423,7 +442,7 @@ fn take(
         .collect();
     let done = store.ingest(batch, &Source::Peer(device), now_millis())?;
     if done.roster_changed {
-        store.open_seals(&author(identity), now_millis())?;
+        store.open_seals(author, now_millis())?;
     }
     let refused: BTreeMap<&'static str, u64> =
         done.refused_by_reason().into_iter().map(|(word, n)| (word, n as u64)).collect();

@@ -58,6 +58,8 @@ pub struct Config {
     pub stall_ms: u64,
     /// Milliseconds of one local commit after which the peer is told that this side is alive.
     pub keepalive_ms: u64,
+    /// Milliseconds that the driver gives a session that is over to write what is left.
+    pub flush_ms: u64,
     /// Entries asked of the store in one [`Query::Load`](super::Query::Load); at most
     /// [`MAX_SEG_RECORDS`] are useful.
     pub load_entries: usize,
@@ -80,6 +82,7 @@ impl Config {
             high_water: 256 * 1024,
             stall_ms: 30_000,
             keepalive_ms: 10_000,
+            flush_ms: 5_000,
             load_entries: MAX_SEG_RECORDS,
             load_bytes: 512 * 1024,
             batch_entries: 10_000,

@@ -102,6 +102,23 @@ pub enum Output {
     Failed(SessionError),
 }
 
+/// How far a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Bytes received above the transport.
+    pub bytes_in: u64,
+    /// Bytes sent above the transport.
+    pub bytes_out: u64,
+    /// Entries received and committed.
+    pub received: u64,
+    /// Entries sent that the peer has committed.
+    pub sent: u64,
+    /// Entries that are still to come, as far as it is known.
+    pub to_receive: u64,
+    /// Entries that are still to be sent or committed by the peer.
+    pub to_send: u64,
+}
+
 /// What a session did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {

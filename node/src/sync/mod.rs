@@ -118,7 +118,7 @@ pub use base::{
 pub use config::*;
 pub use digest::{Digest, Hello, LocalState, Nonce, community_check};
 pub use error::{ByeReason, SessionError, Severity};
-pub use event::{Input, Output, Query, Role, Summary};
+pub use event::{Input, Output, Progress, Query, Role, Summary};
 pub use frame::{Ack, Fin, Frame, FrameReader, FrameTooLong, FrameType, Skip, Want};
 pub use front::{FRONT_ID_BYTES, Front, IdPrefix, LogFront, MAX_FRONT_LOGS, id_prefix};
 pub use incoming::{Incoming, IngestReport};

@@ -209,6 +209,13 @@ impl Outgoing {
             && self.loaded.is_empty()
     }
 
+    /// Entries that are to be sent or not yet acknowledged.
+    pub(super) fn left(&self) -> u64 {
+        let queues = [&self.roster, &self.talk, &self.late, &self.payloads];
+        let queued: usize = queues.into_iter().map(VecDeque::len).sum();
+        (queued + self.held_back.len() + self.loaded.len()) as u64 + self.next - self.acked.through
+    }
+
     /// Everything sent has been acknowledged.
     pub(super) fn is_acked(&self) -> bool {
         self.acked.through == self.next
@@ -441,6 +448,11 @@ impl Outgoing {
         self.next += group.len() as u64;
         self.in_flight.push_back(InFlight { through: self.next, cost });
         self.in_flight_cost += cost;
+    }
+
+    #[cfg(test)]
+    pub(super) fn sent_ids(&self) -> &[EntryId] {
+        &self.sent_ids
     }
 
     /// The entries that the peer says it has dealt with.

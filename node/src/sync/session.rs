@@ -13,7 +13,7 @@ use super::config::{
 };
 use super::digest::{Digest, Hello, LocalState, Nonce, community_check};
 use super::error::{ByeReason, SessionError, Severity};
-use super::event::{Input, Output, Query, Role, Summary};
+use super::event::{Input, Output, Progress, Query, Role, Summary};
 use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_frame};
 use super::incoming::{IngestReport, ReceiveError, Receiving};
 use super::outgoing::{Outgoing, order};
@@ -151,6 +151,29 @@ impl Session {
         s.more |= self.incoming.fin().is_some_and(|f| f.more);
         s.nothing_new = s.sent == 0 && s.received == 0;
         s
+    }
+
+    /// How far it is.
+    pub fn how_far(&self) -> Progress {
+        let received = self.incoming.done().through;
+        let expected = match self.phase {
+            Phase::Hello | Phase::Digest | Phase::News | Phase::Reconcile => 0,
+            _ if self.drives => self.asked.iter().sum(),
+            // What the driver sends it does not announce; that it holds more tells most of it.
+            _ => self.summary.peer_entries.saturating_sub(self.state.entries()),
+        };
+        let missing = self.summary.unserved.saturating_add(received);
+        Progress {
+            bytes_in: self.summary.bytes_in,
+            bytes_out: self.summary.bytes_out,
+            received,
+            sent: self.outgoing.as_ref().map_or(0, |o| o.acked().through),
+            to_receive: match self.incoming.fin() {
+                Some(fin) => fin.sent.saturating_sub(received),
+                None => expected.saturating_sub(missing),
+            },
+            to_send: self.outgoing.as_ref().map_or(0, Outgoing::left),
+        }
     }
 
     /// Whether the last output has been given.
@@ -685,6 +708,11 @@ impl Session {
     #[cfg(any(test, feature = "simulator"))]
     pub(crate) fn acked_ids(&self) -> &[EntryId] {
         self.outgoing.as_ref().map_or(&[], Outgoing::acked_ids)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sent_ids(&self) -> &[EntryId] {
+        self.outgoing.as_ref().map_or(&[], Outgoing::sent_ids)
     }
 
     #[cfg(any(test, feature = "simulator"))]

@@ -1,22 +1,30 @@
 //! `lanai sync --stdio`: one session over standard input and output.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{stdin, stdout};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lanai_node::runtime::{PipeDone, PipeError, pipe};
-use lanai_node::sync::Severity;
+use lanai_node::line::LineCounts;
+use lanai_node::profile::Profile;
+use lanai_node::runtime::{PipeDone, PipeError, PipeOptions, PipeProgress, pipe};
+use lanai_node::sync::{Progress, Severity};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use super::{Context, status};
 use crate::app::{App, identity, wake};
+use crate::args::SyncArgs;
 use crate::error::{CliError, Exit};
+use crate::time::span;
 
 /// How long to wait for the other end to speak where nobody says: a slow line, or a person.
 const USUAL_WAIT: Duration = Duration::from_secs(60);
+/// The same on a thin line, whose other end may be started minutes later.
+const THIN_WAIT: Duration = Duration::from_secs(600);
 
 #[derive(Serialize)]
 struct Piped {
@@ -25,8 +33,32 @@ struct Piped {
     sent: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Entries that came though they were held here already.
+    repeated: u64,
     more: bool,
+    profile: Profile,
+    /// What went over a thin line.
+    line: Option<OnTheLine>,
     unread: u64,
+}
+
+#[derive(Serialize)]
+struct OnTheLine {
+    bytes_in: u64,
+    bytes_out: u64,
+    /// Frames that were sent again.
+    again: u64,
+    /// Bytes that came and were part of no frame.
+    garbage: u64,
+    /// Usual time of an answer, in milliseconds.
+    answer_ms: u64,
+}
+
+impl From<LineCounts> for OnTheLine {
+    fn from(counts: LineCounts) -> OnTheLine {
+        let LineCounts { bytes_out, bytes_in, again, garbage, answer_ms, .. } = counts;
+        OnTheLine { bytes_in, bytes_out, again, garbage, answer_ms }
+    }
 }
 
 impl From<PipeError> for CliError {
@@ -40,11 +72,14 @@ impl From<PipeError> for CliError {
         match error {
             PipeError::Store(e) => e.into(),
             PipeError::Silent => link("silent"),
-            PipeError::Closed(_) | PipeError::Session { severity: Severity::Link, .. } => {
+            PipeError::Closed(_)
+            | PipeError::Line(_)
+            | PipeError::Session { severity: Severity::Link, .. } => {
                 link("link-ended")
             }
             PipeError::NotLanai => CliError::failed("not-lanai", message).hint(
-                "the command at the other end must print nothing but what `lanai sync --stdio` says",
+                "the command at the other end must print nothing but what `lanai sync --stdio` says; \
+                 a line that loses or alters bytes needs --profile thin at both ends",
             ),
             PipeError::Loop => CliError::usage(message),
             PipeError::Unproven(_) => CliError::failed("unproven", message),
@@ -55,7 +90,7 @@ impl From<PipeError> for CliError {
     }
 }
 
-pub(super) fn run(context: &mut Context, wait: Option<Duration>) -> Result<Exit, CliError> {
+pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliError> {
     if context.ui.input_is_terminal() || context.ui.out_is_terminal() {
         return Err(CliError::usage("--stdio speaks to a program, not to a terminal")
             .hint("`lanai help sync` shows how to join it to ssh, socat or a serial line"));
@@ -70,8 +105,17 @@ pub(super) fn run(context: &mut Context, wait: Option<Duration>) -> Result<Exit,
         .build()
         .map_err(|e| CliError::io("start the session", &e))?;
     let link = tokio::io::join(tokio::fs::File::from_std(input), tokio::fs::File::from_std(output));
-    let session = pipe(app.store().clone(), keys, link.compat(), wait.unwrap_or(USUAL_WAIT));
-    let done = runtime.block_on(session);
+    let profile = args.profile.unwrap_or_default();
+    let usual = if profile == Profile::Thin { THIN_WAIT } else { USUAL_WAIT };
+    let (progress, watch) = watch::channel(PipeProgress::default());
+    let options = PipeOptions { profile, patience: args.wait.unwrap_or(usual), progress };
+    let session = pipe(app.store().clone(), keys, link.compat(), options);
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = session => done,
+            never = show(context, watch) => match never {},
+        }
+    });
     // A thread may still wait for input; it ends with the process.
     runtime.shutdown_background();
     app.catch_up()?;
@@ -79,11 +123,67 @@ pub(super) fn run(context: &mut Context, wait: Option<Duration>) -> Result<Exit,
     report(context, &app, &done?)
 }
 
+/// Shows how it comes along, until nobody asks any more.
+async fn show(context: &mut Context, mut watch: watch::Receiver<PipeProgress>) -> Infallible {
+    let mut bar = context.ui.progress("waiting for the other end", None, "bytes");
+    let mut open = None;
+    loop {
+        let now = *watch.borrow_and_update();
+        if let Some(device) = now.device {
+            let begun = *open.get_or_insert_with(|| {
+                let who = device.short();
+                bar.aside(|| {
+                    context.ui.detail(format!("{who} is there; comparing what each holds"))
+                });
+                Instant::now()
+            });
+            bar.label(&along(&now, begun.elapsed()));
+            let Progress { bytes_in, bytes_out, .. } = now.session;
+            let line = now.line.map(|line| line.bytes_in + line.bytes_out);
+            bar.set(line.unwrap_or(bytes_in + bytes_out));
+        }
+        if watch.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What came, what went, what remains and how long that will take, in a line.
+fn along(now: &PipeProgress, open: Duration) -> String {
+    let Progress { received, sent, to_receive, to_send, .. } = now.session;
+    let mut text = format!("{received} received, {sent} sent");
+    let (moved, left) = (received + sent, to_receive + to_send);
+    if left > 0 {
+        text.push_str(&format!(", {left} to go"));
+        if let Some(each) = open.as_millis().checked_div(u128::from(moved)) {
+            let ms = each.saturating_mul(u128::from(left));
+            let about = u64::try_from(ms / 1000).unwrap_or(u64::MAX);
+            text.push_str(&format!(", about {}", span(about)));
+        }
+    }
+    text.push(';');
+    text
+}
+
 fn report(context: &mut Context, app: &App, done: &PipeDone) -> Result<Exit, CliError> {
-    let PipeDone { device, received, sent, bytes_in, bytes_out, more, .. } = *done;
+    let PipeDone {
+        device, received, sent, bytes_in, bytes_out, repeated, more, profile, line, ..
+    } = *done;
     if context.ui.is_json() {
         let (device, unread) = (device.full(), status::unread(app)?);
-        let piped = Piped { device, received, sent, bytes_in, bytes_out, more, unread };
+        let line = line.map(OnTheLine::from);
+        let piped = Piped {
+            device,
+            received,
+            sent,
+            bytes_in,
+            bytes_out,
+            repeated,
+            more,
+            profile,
+            line,
+            unread,
+        };
         context.ui.json_aside("sync", &piped)?;
     } else {
         let who = device.short();
