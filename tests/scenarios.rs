@@ -79,15 +79,17 @@ fn seeds_agree_and_lose_nothing() {
     let reports = play(count, |seed| sim::run(&sim::random(seed), seed));
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
-        "{count} seeds: {} entries, {} written by honest members, {} sessions, {} live messages, \
-         {} steps",
+        "{count} seeds: {} entries, {} written by honest members, {} sessions, {} ends of these by \
+         news, {} live messages, {} steps",
         sum(|r| r.entries),
         sum(|r| r.written),
         sum(|r| r.sessions),
+        sum(|r| r.by_news),
         sum(|r| r.heard),
         sum(|r| r.steps)
     );
     // There is something to agree on, and there is trouble.
+    assert!(sum(|r| r.by_news) > 0);
     assert!(sum(|r| r.written) > 20 * count, "{reports:?}");
     assert!(sum(|r| r.failed.values().sum()) > count, "{reports:?}");
 }

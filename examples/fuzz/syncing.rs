@@ -6,8 +6,8 @@ use std::rc::Rc;
 use lanai_crdt::entry::Header;
 use lanai_crdt::id::EntryId;
 use lanai_node::sync::{
-    Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Query, Role, Session,
-    StoredEntry, SyncItem,
+    Config, Incoming, IngestReport, Input, ItemSet, LocalState, Nonce, Output, Query, Role,
+    Session, StoredEntry, SyncItem,
 };
 
 use super::village::{Village, bodies, person};
@@ -102,8 +102,14 @@ impl Side {
                     sent.extend_from_slice(&bytes);
                     self.session.handle(Input::Sent(bytes.len()), 0)
                 }
-                Output::Query(Query::Items) => {
-                    self.session.handle(Input::Items(self.held.items()), 0)
+                Output::Query(Query::Set) => {
+                    let tree = ItemSet::new(self.held.items()).tree();
+                    self.session.handle(Input::Set(tree), 0)
+                }
+                Output::Query(Query::Places { ids }) => {
+                    let mut items = self.held.items();
+                    items.retain(|item| ids.contains(&item.id));
+                    self.session.handle(Input::Places(items), 0)
                 }
                 Output::Query(Query::News { .. }) => {
                     unreachable!("no base is remembered");

@@ -21,11 +21,26 @@ use crate::random::random_bytes;
 use crate::store::{self, Author, SetItem, Source, Store, StoreError, SyncState};
 use crate::sync::{
     Config, Incoming, IngestReport, Input, LocalState, Nonce, Output, Progress, Query, Role,
-    Session, SessionError, Severity, StoredEntry, SyncItem,
+    Session, SessionError, Severity, StoredEntry, SyncItem, Tree,
 };
 
 /// Bytes read from the stream at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// How long the set of entries stays in memory when no session compares whole sets: up to twice this.
+const REST_AFTER: Duration = Duration::from_secs(300);
+
+/// Gives the memory of the set of entries back whenever no session has needed it for a while.
+pub(super) async fn rest_loop(store: Store) {
+    let mut look = tokio::time::interval(REST_AFTER);
+    loop {
+        look.tick().await;
+        let store = store.clone();
+        if blocking(move || store.rest_reconciled()).await.is_err() {
+            tracing::warn!("the set of entries could not be given back");
+        }
+    }
+}
 
 /// How a session ended.
 #[derive(Debug)]
@@ -186,8 +201,9 @@ pub(super) async fn drive(
 
 /// An answer of the store that goes back into the machine.
 pub(super) enum Answer {
-    Items(Vec<SyncItem>),
+    Set(Tree),
     News(Vec<SyncItem>),
+    Places(Vec<SyncItem>),
     WantedPayloads(Vec<EntryId>),
     Loaded { entries: Vec<StoredEntry>, taken: usize },
 }
@@ -261,7 +277,8 @@ impl Driver {
                     }
                 },
                 answer = finished(&mut self.query), if self.query.is_some() => match answer {
-                    Ok(Answer::Items(items)) => self.feed(Input::Items(items)),
+                    Ok(Answer::Set(tree)) => self.feed(Input::Set(tree)),
+                    Ok(Answer::Places(items)) => self.feed(Input::Places(items)),
                     Ok(Answer::News(items)) => self.feed(Input::News(items)),
                     Ok(Answer::WantedPayloads(ids)) => self.feed(Input::WantedPayloads(ids)),
                     Ok(Answer::Loaded { entries, taken }) => {
@@ -401,10 +418,8 @@ fn sync_items(items: Vec<SetItem>) -> Vec<SyncItem> {
 
 pub(super) fn ask(store: &Store, start: Start, query: Query) -> Result<Answer, StoreError> {
     match query {
-        Query::Items => {
-            let found = store.items_between(0, start.arrived, usize::MAX)?;
-            Ok(Answer::Items(sync_items(found.items)))
-        }
+        Query::Set => store.reconciled().map(Answer::Set),
+        Query::Places { ids } => Ok(Answer::Places(sync_items(store.places(&ids)?))),
         Query::News { after, limit } => {
             let found = store.items_between(after, start.arrived, limit)?;
             Ok(Answer::News(sync_items(found.items)))

@@ -162,6 +162,7 @@ pub async fn run_as(
     net.subscribe(&topic).await?;
     let fold = Arc::new(Notify::new());
     let folder = tokio::spawn(fold_loop(store.clone(), identity.clone(), fold.clone()));
+    let rester = tokio::spawn(session::rest_loop(store.clone()));
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
     let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
 
@@ -253,6 +254,7 @@ pub async fn run_as(
     };
     tracing::info!("node stops");
     folder.abort();
+    rester.abort();
     let ending = async {
         node.sessions.shutdown().await;
         node.doors.shutdown().await;

@@ -10,8 +10,8 @@ use lanai_crdt::id::EntryId;
 
 use super::engine::{Event, Sim};
 use crate::sync::{
-    Config, Incoming, Input, MAX_UNSENT_BYTES, MIN_WINDOW_BYTES, Nonce, Output, Query, Role,
-    Session, Severity,
+    Config, Incoming, Input, ItemSet, MAX_UNSENT_BYTES, MIN_WINDOW_BYTES, Nonce, Output, Query,
+    Role, Session, Severity,
 };
 
 /// Bytes a session may hold for its peer: the window it granted, and what the peer has not read.
@@ -168,7 +168,7 @@ impl Sim<'_> {
         let (at, peer, (upto, _)) = (e.node, e.peer, e.start);
         let node = &mut self.nodes[at];
         match query {
-            Query::Items | Query::News { .. } => {
+            Query::Set | Query::News { .. } => {
                 let after = if let Query::News { after, .. } = query { after } else { 0 };
                 let mut items = node.me.items(peer, after, upto).expect("a store that works");
                 if let Some(hostile) = &mut node.hostile {
@@ -176,8 +176,12 @@ impl Sim<'_> {
                 }
                 match query {
                     Query::News { .. } => self.give(link, end, Input::News(items)),
-                    _ => self.give(link, end, Input::Items(items)),
+                    _ => self.give(link, end, Input::Set(ItemSet::new(items).tree())),
                 }
+            }
+            Query::Places { ids } => {
+                let items = node.me.places(peer, &ids).expect("a store that works");
+                self.give(link, end, Input::Places(items));
             }
             Query::WantedPayloads { limit } => {
                 let ids = node.me.store().missing_payloads(limit).expect("a store that works");

@@ -20,7 +20,7 @@ use super::rng::Rng;
 use super::scenario::{Clock, NodeSpec};
 use crate::join::{Pushed, vouched};
 use crate::store::{
-    self, Author, Founding, NewEntry, Place, Source, Store, StoreError, StoredEntry,
+    self, Author, Founding, NewEntry, Place, SetItem, Source, Store, StoreError, StoredEntry,
 };
 use crate::sync::{Incoming, IngestReport, LocalState, SyncItem};
 
@@ -34,6 +34,14 @@ pub struct Shown {
     pub entry: StoredEntry,
     /// Bit n: node n.
     pub to: u64,
+}
+
+impl Shown {
+    fn item(&self) -> SyncItem {
+        let header = self.entry.verified.header();
+        let (time, id) = (header.time.0, self.entry.verified.id());
+        SyncItem { time, id, lane: u32::MAX, roster: header.class == 0 }
+    }
 }
 
 /// What a node is made of; a hostile plug-in may use all of it.
@@ -452,11 +460,19 @@ impl Me {
             .into_iter()
             .map(|i| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster })
             .collect();
-        items.extend(self.shown_to(peer).map(|s| {
-            let header = s.entry.verified.header();
-            let (time, id) = (header.time.0, s.entry.verified.id());
-            SyncItem { time, id, lane: u32::MAX, roster: header.class == 0 }
-        }));
+        items.extend(self.shown_to(peer).map(Shown::item));
+        items.sort_unstable();
+        items.dedup_by_key(|i| i.id);
+        Ok(items)
+    }
+
+    /// What decides the order of sending these, with what a plug-in shows to `peer`.
+    pub(super) fn places(&self, peer: usize, ids: &[EntryId]) -> Result<Vec<SyncItem>, StoreError> {
+        let wanted: BTreeSet<EntryId> = ids.iter().copied().collect();
+        let shown = self.shown_to(peer).map(Shown::item).filter(|i| wanted.contains(&i.id));
+        let item = |i: SetItem| SyncItem { time: i.time, id: i.id, lane: i.lane, roster: i.roster };
+        let mut items: Vec<SyncItem> =
+            self.store().places(ids)?.into_iter().map(item).chain(shown).collect();
         items.sort_unstable();
         items.dedup_by_key(|i| i.id);
         Ok(items)

@@ -66,6 +66,7 @@ mod pages;
 mod placing;
 mod purge;
 mod read;
+mod reconciled;
 mod returning;
 mod roster_cache;
 mod rows;
@@ -287,6 +288,7 @@ struct Inner {
     community: CommunityId,
     own: DeviceId,
     rosters: RosterCache,
+    set: reconciled::SetCache,
     migrated: Migrated,
 }
 
@@ -335,6 +337,7 @@ impl Store {
             community,
             own,
             rosters: RosterCache::new(community),
+            set: reconciled::SetCache::default(),
             migrated,
         };
         Store { inner: Arc::new(inner) }

@@ -1,8 +1,8 @@
 //! What synchronisation reads: the reconciled set, digests, entries by id.
 //!
 //! The set is what `entries` holds. A holder keeps its own copy of the ids in memory and asks for
-//! what came since ([`Store::items_since`]); entries are only ever added, but for a repair, after
-//! which the generation differs and the holder starts afresh.
+//! what came since ([`Store::items_since`]; `reconciled` is one); entries are only ever added, but for a
+//! repair, after which the generation differs and the holder starts afresh.
 
 use std::collections::HashMap;
 
@@ -375,7 +375,7 @@ pub(super) fn set_summary(
 }
 
 /// Numbers for the members that logs belong to; a device without a member has its own.
-fn lanes(conn: &Connection, roster: &Roster) -> Result<HashMap<i64, u32>, StoreError> {
+pub(super) fn lanes(conn: &Connection, roster: &Roster) -> Result<HashMap<i64, u32>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT l, device FROM logs ORDER BY l")?;
     let mut found = statement.query([])?;
     let mut numbers: HashMap<[u8; 32], u32> = HashMap::new();

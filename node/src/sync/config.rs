@@ -25,8 +25,8 @@ pub const MAX_SEG_RECORDS: usize = 1024;
 pub const MAX_WANT_IDS: usize = (MAX_BODY_BYTES - 1) / 32;
 /// Entries whose payload a side may ask for in one session.
 pub const MAX_WANTED_PAYLOADS: usize = 4096;
-/// Entries that a side sends, and that a side asks for, in one session. What is left goes into the
-/// next one.
+/// Entries that a side sends, and that a side asks for, in one session, at most
+/// ([`Config::session_entries`]).
 pub const MAX_SESSION_ENTRIES: usize = 1 << 20;
 /// Rounds of reconciliation after which the driver settles for what it has learnt.
 pub const MAX_ROUNDS: u32 = 1000;
@@ -67,6 +67,9 @@ pub struct Config {
     pub load_bytes: usize,
     /// Entries handed over in one [`Output::Ingest`](super::Output::Ingest).
     pub batch_entries: usize,
+    /// Entries that this side sends, and that it asks for, in one session that compares whole sets: the first in the
+    /// order of sending. What is left goes into the next one. At most [`MAX_SESSION_ENTRIES`].
+    pub session_entries: usize,
     /// Entries that came since both sides held the same, up to which these are told one by one; with more,
     /// whole sets are compared, which costs little when both got the same from others. At most
     /// [`MAX_NEWS`](super::MAX_NEWS).
@@ -86,6 +89,7 @@ impl Config {
             load_entries: MAX_SEG_RECORDS,
             load_bytes: 512 * 1024,
             batch_entries: 10_000,
+            session_entries: 1 << 16,
             news: 2048,
         }
     }

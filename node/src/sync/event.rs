@@ -9,6 +9,7 @@ use super::error::SessionError;
 use super::incoming::{Incoming, IngestReport};
 use super::outgoing::StoredEntry;
 use super::reconcile::SyncItem;
+use super::tree::Tree;
 
 /// Which side opened the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +31,12 @@ pub enum Input<'a> {
     Eof,
     /// The transport took this many bytes of what [`Output::Send`] gave it.
     Sent(usize),
-    /// Answer to [`Query::Items`].
-    Items(Vec<SyncItem>),
+    /// Answer to [`Query::Set`].
+    Set(Tree),
     /// Answer to [`Query::News`].
     News(Vec<SyncItem>),
+    /// Answer to [`Query::Places`]: those that are held, in any order.
+    Places(Vec<SyncItem>),
     /// Answer to [`Query::WantedPayloads`].
     WantedPayloads(Vec<EntryId>),
     /// Answer to [`Query::Load`].
@@ -56,9 +59,13 @@ pub enum Input<'a> {
 /// What a session asks of the store. At most one query is open at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
-    /// The whole reconciled set as the local state was made of it, best in ascending order of (time, id).
-    /// Asked once.
-    Items,
+    /// The whole reconciled set; what came since the local state was made may be in it. Asked once.
+    Set,
+    /// What decides the order in which these are sent. Asked once, after `Set`.
+    Places {
+        /// Which.
+        ids: Vec<EntryId>,
+    },
     /// What of it arrived after this number ([`Base::upto`](super::Base::upto)); more than `limit` need not be
     /// given. Asked once.
     News {

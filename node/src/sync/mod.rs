@@ -82,7 +82,8 @@
 //!         bytes read             -> Bytes(piece)      any size; 64 KiB is good
 //!         end of stream          -> Eof
 //!         n bytes written        -> Sent(n)
-//!         answer, commit, error  -> Items, News, WantedPayloads, Loaded, Ingested, StoreFailed
+//!         answer, commit, error  -> Set, News, Places, WantedPayloads, Loaded, Ingested,
+//!                                   StoreFailed
 //!         session.deadline()     -> Tick
 //!         shutdown               -> Stop
 //!     todo = session.handle(that input, now)
@@ -110,6 +111,7 @@ mod outgoing;
 mod reconcile;
 pub mod run;
 mod session;
+mod tree;
 mod wire;
 
 pub use base::{
@@ -127,6 +129,7 @@ pub use outgoing::{LANE_TURN, StoredEntry};
 pub use reconcile::{ItemSet, Learnt, ReconcileError, Reconciler, SyncItem};
 pub use run::{Built, PayReader, PayWriter, PutError, SegWriter, Segment, entry_cost};
 pub use session::Session;
+pub use tree::{Key, Tree};
 pub use wire::WireError;
 pub(crate) use wire::{Cursor, put_varint};
 

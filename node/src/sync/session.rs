@@ -18,6 +18,7 @@ use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_fram
 use super::incoming::{IngestReport, ReceiveError, Receiving};
 use super::outgoing::{Outgoing, order};
 use super::reconcile::{ItemSet, Reconciler, SyncItem};
+use super::tree::{Key, Tree};
 use news::Telling;
 
 /// Bytes received that count as progress when no frame is whole yet: slow links live, and a peer
@@ -59,9 +60,13 @@ pub struct Session {
     queries: VecDeque<Query>,
     querying: bool,
     items: ItemSet,
+    /// Entries in the set that is compared.
+    held: usize,
     reconciler: Option<Reconciler>,
     early: Option<Vec<u8>>,
-    have: Vec<EntryId>,
+    have: Vec<Key>,
+    /// What is to be sent is known, and is put into order.
+    planned: bool,
     need: Vec<EntryId>,
     wanted_payloads: Vec<EntryId>,
     wants: VecDeque<Want>,
@@ -110,6 +115,8 @@ impl Session {
             queries: VecDeque::new(),
             querying: false,
             items: ItemSet::default(),
+            held: 0,
+            planned: false,
             reconciler: None,
             early: None,
             have: Vec::new(),
@@ -271,9 +278,13 @@ impl Session {
                     self.progress(now);
                 }
             }
-            Input::Items(items) => {
-                self.answered("items", now, |q| matches!(q, Query::Items))?;
-                self.on_items(items)?;
+            Input::Set(tree) => {
+                self.answered("the set", now, |q| matches!(q, Query::Set))?;
+                self.on_set(tree)?;
+            }
+            Input::Places(items) => {
+                self.answered("places", now, |q| matches!(q, Query::Places { .. }))?;
+                self.on_places(items);
             }
             Input::WantedPayloads(mut ids) => {
                 self.answered("payloads", now, |q| matches!(q, Query::WantedPayloads { .. }))?;
@@ -477,18 +488,18 @@ impl Session {
         if told && !self.drives && self.state.wants_payloads() {
             self.queue_wants(true);
         }
-        self.queries.push_back(Query::Items);
+        self.queries.push_back(Query::Set);
     }
 
-    fn on_items(&mut self, items: Vec<SyncItem>) -> Result<(), SessionError> {
-        self.items = ItemSet::new(items);
+    fn on_set(&mut self, tree: Tree) -> Result<(), SessionError> {
+        self.held = tree.len();
         if self.drives {
-            let (reconciler, first) = Reconciler::drive(self.items.clone(), &self.nonce)?;
+            let (reconciler, first) = Reconciler::drive(tree, &self.nonce);
             self.reconciler = Some(reconciler);
             self.send_rb(&first);
             return Ok(());
         }
-        self.reconciler = Some(Reconciler::answering(self.items.clone())?);
+        self.reconciler = Some(Reconciler::answering(tree));
         match self.early.take() {
             Some(message) => self.on_rb(message),
             None => Ok(()),
@@ -517,17 +528,20 @@ impl Session {
             self.send_rb(&answer);
             return Ok(());
         }
-        let learnt = reconciler.learn(&message)?;
+        let most = self.config.session_entries.min(MAX_SESSION_ENTRIES);
+        let learnt = reconciler.learn(&message, most)?;
+        self.summary.more |= learnt.more;
         self.have.extend(learnt.have);
+        if self.have.len() > 2 * most {
+            self.keep_first(most);
+        }
         self.need.extend(learnt.need);
         let slack = 10_000;
         let peer_entries = usize::try_from(self.summary.peer_entries).unwrap_or(usize::MAX);
-        if self.have.len() > self.items.len().saturating_mul(2).saturating_add(slack)
-            || self.need.len() > peer_entries.saturating_mul(2).saturating_add(slack)
-        {
+        if self.need.len() > peer_entries.saturating_mul(2).saturating_add(slack) {
             return Err(SessionError::TooManyDifferences);
         }
-        let enough = self.summary.rounds == MAX_ROUNDS || self.need.len() >= MAX_SESSION_ENTRIES;
+        let enough = self.summary.rounds == MAX_ROUNDS || self.need.len() >= most;
         match learnt.reply {
             Some(next) if !enough => self.send_rb(&next),
             reply => {
@@ -538,24 +552,56 @@ impl Session {
         Ok(())
     }
 
+    /// Of what only this side has, what is to be sent first.
+    fn keep_first(&mut self, most: usize) {
+        self.have.sort_unstable();
+        self.have.dedup();
+        self.summary.more |= self.have.len() > most;
+        self.have.truncate(most);
+    }
+
     /// The driver knows the differences.
     fn end_reconciliation(&mut self) {
         self.reconciler = None;
-        self.have.sort_unstable();
-        self.have.dedup();
+        let most = self.config.session_entries.min(MAX_SESSION_ENTRIES);
+        self.keep_first(most);
         self.need.sort_unstable();
         self.need.dedup();
-        self.summary.more |= self.need.len() > MAX_SESSION_ENTRIES;
-        self.need.truncate(MAX_SESSION_ENTRIES);
+        self.summary.more |= self.need.len() > most;
+        self.need.truncate(most);
         // That both sides hold the same in the end is noted only if the differences explain both counts.
-        let union = |held: u64, lacking: &[EntryId]| held.checked_add(lacking.len() as u64);
-        if union(self.state.entries(), &self.need) == union(self.summary.peer_entries, &self.have) {
+        let union = |held: u64, lacking: usize| held.checked_add(lacking as u64);
+        let mine = union(self.state.entries(), self.need.len());
+        if mine == union(self.summary.peer_entries, self.have.len()) {
             self.expected = Some(self.need.len() as u64);
         }
         self.queue_wants(false);
-        let have = std::mem::take(&mut self.have);
-        self.plan(&have);
+        let ids = self.have.iter().map(|key| key.id).collect();
+        self.queries.push_back(Query::Places { ids });
         self.phase = Phase::Transfer;
+    }
+
+    /// What is to be sent can be put into order.
+    fn on_places(&mut self, items: Vec<SyncItem>) {
+        self.items = ItemSet::new(items);
+        if self.drives {
+            let mut ids: Vec<EntryId> =
+                std::mem::take(&mut self.have).into_iter().map(|key| key.id).collect();
+            ids.sort_unstable();
+            // One that is gone again can be had from the peer only.
+            self.summary.more |= self.plan(&ids).contains(&false);
+            return;
+        }
+        let wants = std::mem::take(&mut self.peer_wants);
+        let mut places: Vec<(EntryId, u64)> = wants.into_iter().zip(0..).collect();
+        places.sort_unstable();
+        places.dedup_by_key(|(id, _)| *id);
+        let ids: Vec<EntryId> = places.iter().map(|(id, _)| *id).collect();
+        let found = self.plan(&ids);
+        let missing = places.iter().zip(found).filter(|(_, found)| !found);
+        let mut missing: Vec<u64> = missing.map(|((_, place), _)| *place).collect();
+        missing.sort_unstable();
+        self.send_skip(false, missing);
     }
 
     /// Queues what this side lacks: payloads, and for the driver entries.
@@ -579,6 +625,7 @@ impl Session {
         let plan = order(&self.items, wanted);
         self.items = ItemSet::default();
         self.summary.more |= plan.more;
+        self.planned = true;
         let found = plan.found.clone();
         if let Some(outgoing) = &mut self.outgoing {
             outgoing.set_plan(plan);
@@ -602,8 +649,9 @@ impl Session {
             }
             outgoing.want_payloads(&want.ids);
         } else {
-            // Ids come from this side's own messages, so there cannot be more than items.
-            if self.peer_wants.len() + want.ids.len() > self.items.len() {
+            // Ids come from this side's own messages, so there cannot be more than it holds.
+            let most = self.held.min(MAX_SESSION_ENTRIES);
+            if self.peer_wants.len() + want.ids.len() > most {
                 return Err(SessionError::TooManyWanted);
             }
             self.peer_wants.extend_from_slice(&want.ids);
@@ -611,18 +659,9 @@ impl Session {
         self.peer_wants_done = want.last;
         if want.last && !self.drives && !by_news {
             self.reconciler = None;
-            let wants = std::mem::take(&mut self.peer_wants);
-            let union = self.summary.peer_entries.checked_add(wants.len() as u64);
+            let union = self.summary.peer_entries.checked_add(self.peer_wants.len() as u64);
             self.expected = union.and_then(|union| union.checked_sub(self.state.entries()));
-            let mut places: Vec<(EntryId, u64)> = wants.into_iter().zip(0..).collect();
-            places.sort_unstable();
-            places.dedup_by_key(|(id, _)| *id);
-            let ids: Vec<EntryId> = places.iter().map(|(id, _)| *id).collect();
-            let found = self.plan(&ids);
-            let missing = places.iter().zip(found).filter(|(_, found)| !found);
-            let mut missing: Vec<u64> = missing.map(|((_, place), _)| *place).collect();
-            missing.sort_unstable();
-            self.send_skip(false, missing);
+            self.queries.push_back(Query::Places { ids: self.peer_wants.clone() });
             self.phase = Phase::Transfer;
         }
         Ok(())
@@ -694,7 +733,10 @@ impl Session {
         {
             self.queries.push_back(Query::Load { ids, max_bytes: self.config.load_bytes });
         }
-        let more_to_say = !self.wants.is_empty() || !outgoing.is_drained() || !self.peer_wants_done;
+        let more_to_say = !self.planned
+            || !self.wants.is_empty()
+            || !outgoing.is_drained()
+            || !self.peer_wants_done;
         if more_to_say || self.fin_sent {
             return;
         }
@@ -722,7 +764,7 @@ impl Session {
             outgoing.check_invariants();
         }
         assert!(self.out.is_empty() && self.outputs.is_empty());
-        assert!(self.peer_wants.len() <= self.items.len());
+        assert!(self.peer_wants.len() <= self.held);
         let early = self.early.as_ref().map_or(0, Vec::len);
         assert!(self.reader.buffered().max(early) <= super::config::MAX_BODY_BYTES);
         let output = MAX_UNSENT_BYTES as u64 + self.window + self.config.high_water as u64;

@@ -39,7 +39,7 @@ use crate::net::device_key_of;
 use crate::profile::Profile;
 use crate::random::random_bytes;
 use crate::store::{Store, StoreError};
-use crate::sync::{Config, Progress, Role, Severity};
+use crate::sync::{Config, MAX_SESSION_ENTRIES, Progress, Role, Severity};
 
 /// What a stream of this kind begins with; the digit is its version.
 const MAGIC: &[u8; 13] = b"lanai-pipe/1\n";
@@ -186,6 +186,8 @@ where
         },
         other => other.session(store.community()),
     };
+    // Nobody starts the next session here.
+    let config = Config { session_entries: MAX_SESSION_ENTRIES, ..config };
     let (progress, counts) = (options.progress, line.as_ref().map(|line| line.counts.clone()));
     let tell = move |session| {
         let line = counts.as_ref().map(|counts| *counts.borrow());

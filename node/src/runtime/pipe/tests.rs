@@ -125,7 +125,8 @@ impl<'a> End<'a> {
                 }
                 Output::Query(query) => {
                     inputs.push(match ask(&self.node.store, self.start, query).unwrap() {
-                        Answer::Items(items) => Input::Items(items),
+                        Answer::Set(tree) => Input::Set(tree),
+                        Answer::Places(items) => Input::Places(items),
                         Answer::News(items) => Input::News(items),
                         Answer::WantedPayloads(ids) => Input::WantedPayloads(ids),
                         Answer::Loaded { entries, taken } => Input::Loaded { entries, taken },

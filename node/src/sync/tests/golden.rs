@@ -73,26 +73,21 @@ fn frames() {
                 })
                 .collect(),
         )
+        .tree()
     };
-    let (_, list) = Reconciler::drive(items(2), &nonce).unwrap();
+    let (_, list) = Reconciler::drive(items(2), &nonce);
     pin(
         FrameType::Rb,
         &list,
         "00004504610000020200000000000000000000000000000000000000000000000000000000000000\
          000101010101010101010101010101010101010101010101010101010101010101",
     );
-    let (_, ranges) = Reconciler::drive(items(40), &nonce).unwrap();
+    let (_, ranges) = Reconciler::drive(items(40), &nonce);
     pin(
         FrameType::Rb,
         &ranges,
-        "00013a0461010101011fd4247443c9440cb3c48c2885193719030001c07a25db62a65dc5477decb1\
-         0bf5f29302000107aa15a5c153b036e64b5d1a0b68a741020001c3b220cd2682a0d35c0d55f0690e\
-         b14a020001de7cc218a459caaf756d498e46da374902010d018ed01fbe9f7bb49a2428d0a5506462\
-         3802010f01078bc773005f176ba644460bd77f43d102011101c1d8d25dd3ad8c37678e17dfce54df\
-         610301150181070105163312922d5bfc9cc3e83169020117016db32635642a41b8167e4346e59ce8\
-         f2030001c5ea97532a7078c1121237efe2cdd66901011b01f9db84c614d7b852dd31aeb698c16fcb\
-         03011f01dedf7a877a7537cfa47e274e1db907be030001ae7c9ef229385914caf0ed24603ff16001\
-         01230100f1b56bab68bd0f599ba802e93db3510000010abd89c630593e209960de1432142251",
+        "000031046181ffffffffffffffff7c010d01cd6355a32a966f8a6ecd0d888795ac5e000001809c1636fb6627\
+         970b87f15d6d2941df",
     );
 }
 

@@ -340,7 +340,7 @@ fn a_peer_that_asks_and_does_not_read_is_dropped() {
     let more = LocalState::new([0; 32], 1_000_000, vec![], false, false);
     put_frame(&mut bytes, FrameType::Digest, &more.digest(&Nonce([2; 16])).encode());
     session.handle(Input::Bytes(&bytes), 0);
-    session.handle(Input::Items(all.items()), 0);
+    session.handle(Input::Set(ItemSet::new(all.items()).tree()), 0);
     let mut rb = Vec::new();
     // "I have nothing at all": the answer is a list of all ids.
     put_frame(&mut rb, FrameType::Rb, &[0x61, 0, 0, 2, 0]);
@@ -388,8 +388,9 @@ fn a_slow_commit_keeps_the_peer_waiting_not_stalled() {
 
 #[test]
 fn answers_that_nobody_asked_for_are_this_programs_mistake() {
-    let inputs: [(Input<'static>, &str); 5] = [
-        (Input::Items(vec![]), "items"),
+    let inputs: [(Input<'static>, &str); 6] = [
+        (Input::Set(Tree::default()), "the set"),
+        (Input::Places(vec![]), "places"),
         (Input::News(vec![]), "news"),
         (Input::WantedPayloads(vec![]), "payloads"),
         (Input::Loaded { entries: vec![], taken: 1 }, "entries"),

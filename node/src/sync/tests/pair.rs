@@ -63,7 +63,14 @@ impl Side {
                     written.extend_from_slice(&bytes);
                     self.handle(Input::Sent(bytes.len()), now)
                 }
-                Output::Query(Query::Items) => self.handle(Input::Items(self.store.items()), now),
+                Output::Query(Query::Set) => {
+                    let tree = ItemSet::new(self.store.items()).tree();
+                    self.handle(Input::Set(tree), now)
+                }
+                Output::Query(Query::Places { ids }) => {
+                    let items = self.store.places(&ids);
+                    self.handle(Input::Places(items), now)
+                }
                 Output::Query(Query::News { after, limit }) => {
                     let items = self.store.news(after, self.began, limit);
                     self.handle(Input::News(items), now)

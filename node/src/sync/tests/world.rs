@@ -171,6 +171,10 @@ impl MemStore {
         self.entries.values().map(MemStore::item).collect()
     }
 
+    pub(crate) fn places(&self, ids: &[EntryId]) -> Vec<SyncItem> {
+        ids.iter().filter_map(|id| self.entries.get(id)).map(MemStore::item).collect()
+    }
+
     pub(crate) fn news(&self, after: i64, upto: usize, limit: usize) -> Vec<SyncItem> {
         let came = self.arrived.iter().take(upto).skip(after as usize).take(limit);
         came.map(|id| MemStore::item(&self.entries[id])).collect()
