@@ -287,7 +287,7 @@ fn matches(
     most: usize,
 ) -> Result<Vec<Match>, StoreError> {
     let score = match weigh {
-        true => format!("-bm25(fts, {TITLE_WEIGHT}, 1.0)"),
+        true => format!("-bm25(fts, 1.0, {TITLE_WEIGHT})"),
         false => "0.0".to_owned(),
     };
     let source = match expression {
@@ -413,7 +413,7 @@ fn scores(
     docs: (i64, i64),
 ) -> Result<HashMap<i64, f64>, StoreError> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT rowid, -bm25(fts, {TITLE_WEIGHT}, 1.0) FROM fts
+        "SELECT rowid, -bm25(fts, 1.0, {TITLE_WEIGHT}) FROM fts
          WHERE fts MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC LIMIT ?4"
     ))?;
     let found = statement
