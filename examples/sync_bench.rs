@@ -149,15 +149,16 @@ fn cold_sync(ana: &Person, anas: &Node, ben: &Person, address: &str) -> Result<S
     let total = ana.store.stats()?.entries;
     let before = ben.store.stats()?.entries;
     let newest = ThreadFilter { limit: NEWEST, ..ThreadFilter::default() };
-    let roots = |person: &Person| -> Result<Vec<EntryId>> {
-        Ok(person.store.threads(&newest)?.iter().map(|t| t.root).collect())
+    // By when they were last written in: a batch has one time, and any of its threads is as new.
+    let newest_of = |person: &Person| -> Result<Vec<u64>> {
+        Ok(person.store.threads(&newest)?.iter().map(|t| t.active_ms).collect())
     };
-    let wanted = roots(ana)?;
+    let wanted = newest_of(ana)?;
     let start = Instant::now();
     let bens = Node::start(&ben.home, &[address.to_owned()])?;
     let mut shown = None;
     let mut done = || -> Result<bool> {
-        if shown.is_none() && roots(ben)? == wanted {
+        if shown.is_none() && newest_of(ben)? == wanted {
             shown = Some(start.elapsed());
         }
         // Headers can be ahead of what they announce.
@@ -173,7 +174,7 @@ fn cold_sync(ana: &Person, anas: &Node, ben: &Person, address: &str) -> Result<S
     }
     let took = start.elapsed();
     while ben.store.stats()?.unfolded > 0 {
-        if shown.is_none() && roots(ben)? == wanted {
+        if shown.is_none() && newest_of(ben)? == wanted {
             shown = Some(start.elapsed());
         }
         if start.elapsed() > PATIENCE {

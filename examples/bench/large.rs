@@ -55,6 +55,7 @@ pub(crate) fn commands(person: &Person) -> Result<()> {
             .arg("--no-pager")
             .args(args)
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .status()?;
         match status.success() {
             true => Ok(start.elapsed()),
