@@ -413,6 +413,7 @@ fn marks_of_an_earlier_version_are_kept() {
          DROP TABLE draft_files; DROP TABLE attention; DROP TABLE followed;
          DROP TABLE asks; DROP TABLE ask_workers; DROP TABLE log_cuts;
          DROP TABLE side_keys; DROP TABLE side_seals; DROP TABLE fronts; DROP TABLE held;
+         DROP TABLE bases; DROP TABLE files; DROP TABLE withdrawals; DROP TABLE file_marks;
          ALTER TABLE entries DROP COLUMN judged; DROP INDEX waiting_by_prev;
          PRAGMA user_version = 1;",
     )
