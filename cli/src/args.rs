@@ -38,8 +38,9 @@ pub use lead::{
     SwitchArgs, TagArgs, ThreadCommand, UnhideArgs,
 };
 pub use machine::{
-    ConfigCommand, HelpArgs, InitArgs, LockArgs, LogsArgs, ManArgs, NetworkArgs, NodeCommand,
-    PeersArgs, PhraseArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs, WipeArgs,
+    ConfigCommand, EventsArgs, HelpArgs, InitArgs, LockArgs, LogsArgs, ManArgs, NetworkArgs,
+    NodeCommand, PeersArgs, PhraseArgs, ReportArgs, StoreCommand, SyncArgs, UnlockArgs, UpArgs,
+    WipeArgs,
 };
 pub use page::{
     PageArgs, PageCommand, PageDiffArgs, PageEditArgs, PageRenewArgs, PageRestoreArgs,
@@ -241,6 +242,10 @@ Examples:
   lanai doctor
   lanai doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")]
     Doctor,
+    /// Write a report for those who mend lanai, without names, texts and addresses
+    Report(ReportArgs),
+    /// Show what happens in the node, while it happens
+    Events(EventsArgs),
     /// The nodes of other members: which are known, which connected
     Peers(PeersArgs),
     /// Exchange what is new with other members now

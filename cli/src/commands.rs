@@ -17,6 +17,7 @@ mod device;
 mod digest;
 mod doctor;
 mod edit;
+mod events;
 mod export;
 pub(crate) mod file;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod list_tests;
 mod lock;
 mod man;
 mod member;
+mod metrics;
 mod motion;
 mod needs;
 mod node;
@@ -53,8 +55,10 @@ mod react;
 mod read;
 mod recover;
 mod reply;
+mod report;
 mod search;
 mod status;
+mod status_peers;
 mod storage;
 mod store;
 mod sync;
@@ -212,6 +216,8 @@ fn run_one(context: &mut Context, command: &Command) -> Result<Exit, CliError> {
         Command::Identity(command) => identity::run(context, command),
         Command::Status => status::run(context),
         Command::Doctor => doctor::run(context),
+        Command::Report(args) => report::run(context, args),
+        Command::Events(args) => events::run(context, args),
         Command::Peers(args) => peers::run(context, args),
         Command::Sync(args) => sync::run(context, args),
         Command::Bundle(command) => bundle::run(context, command),

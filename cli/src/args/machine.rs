@@ -234,12 +234,51 @@ pub enum NodeCommand {
     Stop,
     /// Whether the node is running, since when, and where it listens
     Status,
+    /// Its numbers, as Prometheus reads them
+    #[command(after_help = "\
+Examples:
+  lanai node metrics
+  lanai node metrics > /var/lib/node_exporter/lanai.prom
+
+Also where no node runs: lanai_up is 0 then. No name, id or address is in it.")]
+    Metrics,
     /// What the node logged
     #[command(after_help = "\
 Examples:
   lanai node logs -n 200
   lanai node logs --follow")]
     Logs(LogsArgs),
+}
+
+/// `lanai events`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai events
+  lanai events --json | jq 'select(.event == \"session-ended\")'
+  lanai events --count 1           waits for the next one
+
+Peers come and go, exchanges begin and end with their numbers, entries arrive, who belongs changes, something \
+goes wrong. Who reads too slowly is told how many events were left out. Ctrl-C ends it; exit code 5 when the node ends.")]
+pub struct EventsArgs {
+    /// End after so many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// `lanai report`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lanai report
+  lanai report trouble && tar czf trouble.tgz trouble
+
+It holds versions, numbers, what `lanai doctor` finds, settings and the end of the log as plain files, so that you \
+can see what you hand on. Names, ids, keys, addresses, paths and texts are left out; of addresses the kind is left.")]
+pub struct ReportArgs {
+    /// Directory to make [default: lanai-report- and the time]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `lanai node logs`

@@ -30,6 +30,9 @@ const LONG_ALONE_MS: u64 = 3_600_000;
 /// How long an exchange may take before it is called stuck, in seconds.
 const STUCK_S: u64 = 120;
 
+/// Earlier than this program was written, in Unix milliseconds: November 2023.
+const LEAST_NOW_MS: u64 = 1_699_000_000_000;
+
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,22 +91,34 @@ impl Findings {
 
 pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
     let app = App::open_quietly(context)?;
+    let found = find(context, &app)?;
+    tell(context, &found)
+}
+
+/// All that is found, for a report.
+pub(super) fn checks(context: &mut Context, app: &App) -> Result<serde_json::Value, CliError> {
+    let found = find(context, app)?;
+    let report = Report { verdict: found.verdict(), checks: &found.0 };
+    serde_json::to_value(&report).map_err(|e| CliError::internal(e.to_string()))
+}
+
+fn find(context: &mut Context, app: &App) -> Result<Findings, CliError> {
     let now_ms = (context.clock)();
     let mut found = Findings::default();
     home(&mut found, app.home());
-    identity(&mut found, &app)?;
+    identity(&mut found, app)?;
     context.ui.detail("checking the store");
-    store(&mut found, &app)?;
-    entries(&mut found, &app)?;
-    clock(&mut found, &app, now_ms)?;
-    posts(&mut found, &app, now_ms)?;
+    store(&mut found, app)?;
+    entries(&mut found, app)?;
+    clock(&mut found, app, now_ms)?;
+    posts(&mut found, app, now_ms)?;
     let people = app.people()?;
     let running = match node::status_of(app.home()) {
         Ok(running) => running,
         Err(error) => {
             found.fail("node", error.message);
             found.next("`lanai node stop`, then `lanai up`");
-            return tell(context, &found);
+            return Ok(found);
         }
     };
     match &running {
@@ -113,15 +128,15 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
             context.ui.detail("trying the node's own ports");
             ports(&mut found, node);
             context.ui.detail("asking the local network");
-            network(&mut found, &app, node, now_ms)?;
+            network(&mut found, app, node, now_ms)?;
         }
         None => {
             found.warn("node", "not running, so nothing is exchanged");
             found.next("`lanai up` starts it");
         }
     }
-    peers(&mut found, &app, &people, running.as_ref())?;
-    tell(context, &found)
+    peers(&mut found, app, &people, running.as_ref())?;
+    Ok(found)
 }
 
 fn tell(context: &mut Context, found: &Findings) -> Result<Exit, CliError> {
@@ -237,6 +252,11 @@ fn entries(found: &mut Findings, app: &App) -> Result<(), CliError> {
 /// This clock beside those of others.
 fn clock(found: &mut Findings, app: &App, now_ms: u64) -> Result<(), CliError> {
     let now = time::rfc3339(time::seconds(now_ms)).unwrap_or_default();
+    if now_ms < LEAST_NOW_MS {
+        found.fail("clock", format!("{now}: it was never set, or lost its battery"));
+        found.next("set it; what is written until then sorts as if it were old");
+        return Ok(());
+    }
     let (entries, devices, by_ms) = app.store().dated_ahead(now_ms)?;
     if entries == 0 {
         found.ok("clock", format!("{now}, and nothing here is dated ahead of it"));

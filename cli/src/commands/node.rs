@@ -16,7 +16,7 @@ use lanai_node::runtime::{self, NodeOptions, RuntimeError};
 use lanai_node::store::{Place, Store};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, metrics};
 use crate::app;
 use crate::args::{LogsArgs, NetworkArgs, NodeCommand};
 use crate::error::{CliError, Exit};
@@ -175,6 +175,12 @@ pub(super) fn run(context: &mut Context, command: &NodeCommand) -> Result<Exit, 
             let status = status_of(&home)?;
             show_status(context, status.as_ref(), "is running")?;
             Ok(if status.is_some() { Exit::Done } else { Exit::NodeNotRunning })
+        }
+        NodeCommand::Metrics => {
+            let app = app::App::open_quietly(context)?;
+            let status = status_of(app.home())?;
+            context.ui.trusted(&metrics::text(status.as_ref(), &app.store().stats()?))?;
+            Ok(Exit::Done)
         }
         NodeCommand::Logs(args) => show_logs(context, args),
     }

@@ -9,6 +9,7 @@ use lanai_node::join::JoinState;
 use lanai_node::store::{Fork, Stats};
 use serde::Serialize;
 
+use super::status_peers::{self, PeerShape};
 use super::{Context, node};
 use crate::app::{App, People};
 use crate::error::{CliError, Exit};
@@ -63,6 +64,7 @@ struct StatusShape {
     store: StoreShape,
     node: Option<NodeStatus>,
     node_problem: Option<String>,
+    peers: Vec<PeerShape>,
     alone: Vec<Reason>,
     joining: Option<Joining>,
     notices: Vec<NoticeShape>,
@@ -264,6 +266,7 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, CliError> {
         } else {
             why_alone(&app, &people, node.as_ref())?
         },
+        peers: status_peers::collect(&app, &people, node.as_ref(), (context.clock)())?,
         node,
         node_problem,
         joining,
@@ -517,16 +520,6 @@ fn node_text(
                 n => peers.plain(format!(", {n} more around and reached through them")),
             };
             fact(context, "peers", peers)?;
-            let owners = other_devices(app)?;
-            for peer in &node.peers {
-                let name = device_name(&owners, people, &peer.device);
-                let state = match (&peer.last_error, peer.in_sync) {
-                    (Some(error), _) => format!(", the last exchange failed: {error}"),
-                    (None, true) => ", holds the same".to_owned(),
-                    (None, false) => ", exchanging".to_owned(),
-                };
-                fact(context, "", name.with(Style::Dim, state))?;
-            }
         }
         None => {
             let line = match &shape.node_problem {
@@ -536,6 +529,7 @@ fn node_text(
             fact(context, "node", line)?;
         }
     }
+    status_peers::tell(context, people, &shape.peers)?;
     for (place, reason) in shape.alone.iter().enumerate() {
         let label = if place == 0 { "alone" } else { "" };
         fact(context, label, reason.why.as_str())?;

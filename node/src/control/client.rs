@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{MAX_REPLY_BYTES, Reply, Request};
+use super::{Event, MAX_REPLY_BYTES, Reply, Request};
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,5 +55,44 @@ impl Client {
         let mut answer = String::new();
         BufReader::new((&self.stream).take(MAX_REPLY_BYTES)).read_line(&mut answer)?;
         serde_json::from_str(&answer).map_err(|e| ControlError::Answer(e.to_string()))
+    }
+
+    /// Listens to what happens in the node; `patience` is for the node's agreement only.
+    pub fn listen(mut self, patience: Duration) -> Result<Listening, ControlError> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))?;
+        let answer = |e: serde_json::Error| ControlError::Answer(e.to_string());
+        let line = serde_json::to_string(&Request::Events).map_err(answer)?;
+        self.stream.write_all(format!("{line}\n").as_bytes())?;
+        let mut listening = Listening { from: BufReader::new(self.stream) };
+        let reply = listening.line()?.ok_or(ControlError::NotRunning)?;
+        match serde_json::from_str(&reply).map_err(answer)? {
+            Reply::Done => {}
+            Reply::Error { message } => return Err(ControlError::Answer(message)),
+            _ => return Err(ControlError::Answer("it was not asked for".to_owned())),
+        }
+        listening.from.get_ref().set_read_timeout(None)?;
+        Ok(listening)
+    }
+}
+
+/// What happens in a node, as it happens.
+#[derive(Debug)]
+pub struct Listening {
+    from: BufReader<UnixStream>,
+}
+
+impl Listening {
+    /// The next event; `None` when the node has ended.
+    #[allow(clippy::should_implement_trait, reason = "what ends it is an error or the node")]
+    pub fn next(&mut self) -> Result<Option<Event>, ControlError> {
+        let Some(line) = self.line()? else { return Ok(None) };
+        serde_json::from_str(&line).map(Some).map_err(|e| ControlError::Answer(e.to_string()))
+    }
+
+    fn line(&mut self) -> Result<Option<String>, ControlError> {
+        let mut line = String::new();
+        (&mut self.from).take(MAX_REPLY_BYTES).read_line(&mut line)?;
+        Ok((!line.is_empty()).then_some(line))
     }
 }

@@ -1,12 +1,14 @@
 //! The control socket: how the command line talks to a running node.
 //!
 //! A Unix socket in the home, mode 0600. One request a connection: a line of JSON goes in, a line
-//! of JSON comes out. Nothing here is needed to read or write; only peering is asked for.
+//! of JSON comes out; only `events` goes on with a line for each event. Nothing here is needed to read or write; only peering is asked for.
 
 mod client;
+mod events;
 mod server;
 
-pub use client::{Client, ControlError};
+pub use client::{Client, ControlError, Listening};
+pub use events::{Event, Events, Happening, Listener};
 pub use server::{Incoming, listen};
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,8 @@ pub enum Request {
     },
     /// What opens the key file of the home, for a command beside the node.
     Key,
+    /// What happens from now on, an [`Event`] a line until the asker hangs up.
+    Events,
     /// End gracefully.
     Stop,
 }

@@ -33,6 +33,7 @@ mod pipe;
 mod session;
 mod state;
 mod tasks;
+mod tell;
 mod throttle;
 mod top_up;
 

@@ -20,10 +20,13 @@ use super::peers::{Outcome, Peers};
 use super::session::author;
 use super::session::{self, SessionEnd};
 use super::tasks::{Label, Sessions};
+use super::tell;
 use super::throttle::Throttle;
 use super::top_up::TopUp;
 use super::{LOOK_EVERY, STOP_PATIENCE, now_millis};
-use crate::control::{self, AbsentPeer, NodeStatus, PeerStatus, Reply, Request, SyncOutcome};
+use crate::control::{
+    self, AbsentPeer, Events, NodeStatus, PeerStatus, Reply, Request, SyncOutcome,
+};
 use crate::gossip;
 use crate::home::Home;
 use crate::identity::Identity;
@@ -130,6 +133,7 @@ pub struct Node {
     mdns: bool,
     beacon: bool,
     counters: BTreeMap<&'static str, u64>,
+    events: Events,
 }
 
 /// As [`run`](super::run), with keys that need not be in the home.
@@ -149,7 +153,8 @@ pub async fn run_as(
     })
     .await??;
     let socket = options.home.prepare_socket()?;
-    let mut control = control::listen(&socket).map_err(RuntimeError::Control)?;
+    let told = Events::default();
+    let mut control = control::listen(&socket, told.clone()).map_err(RuntimeError::Control)?;
 
     let mut config =
         NetConfig::new(zeroize::Zeroizing::new(identity.device.to_bytes()), options.listen);
@@ -194,6 +199,7 @@ pub async fn run_as(
         mdns: options.mdns,
         beacon: options.beacon,
         counters: BTreeMap::new(),
+        events: told,
         store,
         identity,
         wrap: options.home.unlocked().and_then(|unlocked| unlocked.wrap.clone()),
@@ -249,6 +255,7 @@ pub async fn run_as(
         };
         if let Err(e) = step {
             node.throttle.warn(|| e.to_string());
+            tell::problem(&node.events, e.to_string());
         }
         node.open_due_sessions();
     };
@@ -303,6 +310,7 @@ impl Node {
             NetEvent::Connected { peer, member: true, address, outbound } => {
                 if let Some(device) = device_of(&peer) {
                     tracing::info!(%device, %address, outbound, "connected");
+                    tell::connected(&self.events, &device, &address, outbound);
                     self.peers.connected(device, now);
                     self.files.connected(device);
                     if outbound {
@@ -313,6 +321,7 @@ impl Node {
             NetEvent::Disconnected { peer, member: true } => {
                 if let Some(device) = device_of(&peer) {
                     tracing::info!(%device, "disconnected");
+                    tell::disconnected(&self.events, &device);
                     self.peers.disconnected(&device);
                     self.files.disconnected(&device);
                 }
@@ -359,6 +368,7 @@ impl Node {
         let (store, identity) = (self.store.clone(), self.identity.clone());
         let label = self.label(device, false);
         self.peers.serving(&device);
+        tell::began(&self.events, &device, false);
         self.sessions.spawn(label, session::respond(store, identity, device, stream));
     }
 
@@ -422,6 +432,7 @@ impl Node {
     fn open_due_sessions(&mut self) {
         for device in self.peers.take_due(Instant::now(), self.sessions.room()) {
             let label = self.label(device, true);
+            tell::began(&self.events, &device, true);
             let (store, identity, net) =
                 (self.store.clone(), self.identity.clone(), self.net.clone());
             self.sessions.spawn(label, async move {
@@ -439,6 +450,7 @@ impl Node {
 
     async fn on_session_end(&mut self, label: Label, end: SessionEnd) -> Result<(), RuntimeError> {
         let (now, device) = (Instant::now(), label.device);
+        tell::ended(&self.events, &label, &end);
         self.count("entries received", end.received);
         self.count("entries sent", end.sent);
         self.count("session bytes received", end.bytes_in);
@@ -473,6 +485,7 @@ impl Node {
         self.count("gossip entries new", report.new);
         self.count("gossip messages refused", report.refused);
         if report.new > 0 {
+            tell::arrived(&self.events, report.new, true);
             self.fold.notify_one();
             self.files.note();
         }
@@ -538,6 +551,7 @@ impl Node {
         if news.as_ref().is_some_and(Vec::is_empty) {
             return Ok(());
         }
+        tell::written(&self.events, news.as_ref().map(Vec::len));
         self.fold.notify_one();
         let roster = |e: &StoredEntry| e.verified.header().class == Class::Roster.number();
         if news.as_ref().is_none_or(|news| news.iter().any(roster)) {
@@ -599,6 +613,7 @@ impl Node {
         self.leaving = leaving;
         if members != self.members {
             self.members = members.clone();
+            tell::roster(&self.events, members.len());
             self.net.set_members(members).await?;
         }
         Ok(())
@@ -691,7 +706,8 @@ impl Node {
             Request::FileProgress { file } => self.files.progress(&file).await?,
             Request::FileStop { file } => self.files.stop(&file).await?,
             Request::Key => Reply::Key { key: self.wrap.clone() },
-            Request::Stop => Reply::Done,
+            // The socket itself answers who listens.
+            Request::Stop | Request::Events => Reply::Done,
         };
         // The asker may have gone away.
         let _gone = reply.send(answer);

@@ -24,6 +24,9 @@ CREATE TABLE held (
 ) WITHOUT ROWID;
 ";
 
+/// What says nothing new but that it was heard again is noted when so much later, in milliseconds.
+const AGAIN_MS: i64 = 600_000;
+
 /// Posts of this device that no other device is known to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OnlyHere {
@@ -48,7 +51,8 @@ impl Store {
             let row = |r: &rusqlite::Row<'_>| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?));
             Ok(known.query_row([device.as_bytes()], row).optional()?)
         })?;
-        if known.is_some_and(|(known, when)| known == upto || when > at) {
+        let is_new = |when: i64| at.saturating_sub(when) >= AGAIN_MS;
+        if known.is_some_and(|(known, when)| (known == upto && !is_new(when)) || when > at) {
             return Ok(());
         }
         self.inner.write(Durability::Normal, 0, |ctx| {

@@ -45,6 +45,7 @@ use lanai_crdt::seal::SealError;
 use crate::identity::StoreKey;
 
 mod acts;
+mod ahead;
 mod append;
 mod attention;
 mod backup;
@@ -82,6 +83,7 @@ mod write;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use ahead::Exchange;
 pub use append::{Author, Founding, NewEntry, NewRef};
 pub use attention::{
     About, AskFacts, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, MyTopic, Need,

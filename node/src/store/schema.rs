@@ -452,6 +452,6 @@ pub(super) fn migrate(
     Ok(done)
 }
 
-fn user_version(conn: &Connection) -> Result<i32, StoreError> {
+pub(super) fn user_version(conn: &Connection) -> Result<i32, StoreError> {
     Ok(conn.query_row("PRAGMA user_version", [], |r| r.get(0))?)
 }

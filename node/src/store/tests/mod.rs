@@ -14,6 +14,7 @@ use lanai_crdt::seal::rand_core::{TryCryptoRng, TryRng};
 
 use super::*;
 
+mod ahead;
 mod attention;
 mod bases;
 mod cuts;
