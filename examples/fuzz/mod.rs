@@ -23,6 +23,7 @@ mod discovery;
 mod files;
 mod frames;
 mod joining;
+mod line;
 mod mutate;
 mod syncing;
 pub(crate) mod village;
@@ -218,6 +219,7 @@ pub(crate) fn decoders(dir: &std::path::Path, only: &str) -> Vec<Decoder> {
     all.extend(joining::all());
     all.extend(discovery::all());
     all.extend(files::all(dir));
+    all.extend(line::all());
     all.retain(|d| d.name.contains(only));
     all
 }

@@ -230,3 +230,99 @@ async fn give(
         None => Ok(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+    use libp2p::core::upgrade::{InboundConnectionUpgrade as _, OutboundConnectionUpgrade as _};
+    use tokio::io::{ReadHalf, WriteHalf};
+    use tokio::sync::mpsc;
+    use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+    use super::super::records::Records;
+    use super::*;
+    use crate::line::shaper::Dice;
+
+    const RECORDS: u8 = 25;
+
+    /// One direction of 48 kbit/s and 50 ms that loses one frame in twenty, in real time.
+    async fn carry(
+        mut from: ReadHalf<DuplexStream>,
+        mut to: WriteHalf<DuplexStream>,
+        mut dice: Dice,
+    ) {
+        let (put, mut get) = mpsc::channel::<(Instant, Vec<u8>)>(1000);
+        let out = tokio::spawn(async move {
+            while let Some((due, frame)) = get.recv().await {
+                tokio::time::sleep_until(due).await;
+                to.write_all(&frame).await?;
+            }
+            to.shutdown().await
+        });
+        let (mut busy, mut frame, mut buffer) = (Instant::now(), Vec::new(), [0; 512]);
+        while let Ok(n @ 1..) = from.read(&mut buffer).await {
+            for byte in &buffer[..n] {
+                frame.push(*byte);
+                if *byte != 0 || frame.len() == 1 {
+                    continue;
+                }
+                let whole = std::mem::take(&mut frame);
+                let takes = Duration::from_micros(whole.len() as u64 * 8_000_000 / 48_000);
+                busy = busy.max(Instant::now()) + takes;
+                if dice.roll(20) > 0 {
+                    put.send((busy + Duration::from_millis(50), whole)).await.unwrap();
+                }
+            }
+        }
+        drop(put);
+        // The other end may have gone before all of it came.
+        let _written = out.await;
+    }
+
+    async fn end(link: DuplexStream, own: Nonce, talks: bool) -> LineCounts {
+        let (theirs, wire) = Waiting::new(link.compat(), own, vec![0]).met().await.unwrap();
+        let keys = libp2p::identity::Keypair::generate_ed25519();
+        let (noise, stream) = (libp2p::noise::Config::new(&keys).unwrap(), wire.stream.compat());
+        let secured = match own > theirs {
+            true => noise.upgrade_outbound(stream, "").await,
+            false => noise.upgrade_inbound(stream, "").await,
+        };
+        let mut sealed = Records::new(secured.unwrap().1, 512);
+        if talks {
+            for n in 0..RECORDS {
+                sealed.write_all(&[n; 330]).await.unwrap();
+                sealed.flush().await.unwrap();
+            }
+            let mut answer = [0; 2];
+            sealed.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"ok");
+        } else {
+            for n in 0..RECORDS {
+                let mut record = [0; 330];
+                sealed.read_exact(&mut record).await.unwrap();
+                assert_eq!(record, [n; 330]);
+            }
+            sealed.write_all(b"ok").await.unwrap();
+            sealed.flush().await.unwrap();
+        }
+        sealed.close().await.unwrap();
+        drop(sealed);
+        wire.task.await.unwrap().unwrap();
+        *wire.counts.borrow()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn noise_crosses_a_line_that_loses_frames_and_both_ends_part_well() {
+        let (a, a_far) = tokio::io::duplex(64 * 1024);
+        let (b, b_far) = tokio::io::duplex(64 * 1024);
+        let (from_a, to_a) = tokio::io::split(a_far);
+        let (from_b, to_b) = tokio::io::split(b_far);
+        tokio::spawn(carry(from_a, to_b, Dice(3)));
+        tokio::spawn(carry(from_b, to_a, Dice(4)));
+        let ends = [(a, [1; 16], true), (b, [2; 16], false)];
+        let [a, b] = ends.map(|(link, own, talks)| tokio::spawn(end(link, own, talks)));
+        let (a, b) = (a.await.unwrap(), b.await.unwrap());
+        assert!(a.bytes_out > u64::from(RECORDS) * 348 && b.bytes_in > u64::from(RECORDS) * 348);
+        assert_eq!((a.garbage, b.garbage), (0, 0));
+    }
+}
