@@ -208,6 +208,7 @@ pub(crate) fn be_a_node_if_asked() -> Result<()> {
         mdns: false,
         beacon: false,
         dial: dial.iter().map(|a| a.parse()).collect::<std::result::Result<_, _>>()?,
+        profiles: Vec::new(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(runtime::run(options, std::future::pending()))?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::net::{self, Multiaddr};
+use crate::profile::{BadRule, Rule};
 use crate::store::OutcomeDelays;
 
 /// Milliseconds of a day.
@@ -36,6 +37,8 @@ pub struct Config {
     pub beacon: bool,
     /// Addresses of members' nodes to connect to.
     pub dial: Vec<String>,
+    /// How links are used, as [`Rule`]s; the first that fits decides.
+    pub profiles: Vec<String>,
     /// Days after which the asker of an ask with replies and no answer is asked how it went.
     pub outcome_after_days: u32,
     /// Days after the last reply to an answered ask.
@@ -59,6 +62,7 @@ impl Default for Config {
             mdns: true,
             beacon: true,
             dial: Vec::new(),
+            profiles: Vec::new(),
             outcome_after_days: 14,
             outcome_after_answer_days: 3,
             fetch_files_below: 1_000_000,
@@ -108,12 +112,13 @@ pub enum ConfigError {
 
 impl Config {
     /// Names of all settings.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 11] = [
         "listen",
         "port",
         "mdns",
         "beacon",
         "dial",
+        "profiles",
         "outcome_after_days",
         "outcome_after_answer_days",
         "fetch_files_below",
@@ -176,6 +181,7 @@ impl Config {
             "mdns" => Some(self.mdns.to_string()),
             "beacon" => Some(self.beacon.to_string()),
             "dial" => Some(self.dial.join(" ")),
+            "profiles" => Some(self.profiles.join(" ")),
             "outcome_after_days" => Some(self.outcome_after_days.to_string()),
             "outcome_after_answer_days" => Some(self.outcome_after_answer_days.to_string()),
             "fetch_files_below" => Some(self.fetch_files_below.to_string()),
@@ -216,6 +222,16 @@ impl Config {
         match key {
             "listen" => self.listen = addresses()?,
             "dial" => self.dial = addresses()?,
+            "profiles" => {
+                let rules: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+                if rules.len() > MAX_ADDRESSES {
+                    return Err(bad(format!("at most {MAX_ADDRESSES} rules")));
+                }
+                for rule in &rules {
+                    rule.parse::<Rule>().map_err(|e| bad(e.to_string()))?;
+                }
+                self.profiles = rules;
+            }
             "port" => {
                 self.port =
                     value.parse().map_err(|_| bad("a port is 0 to 65535; 0 is any".to_owned()))?;
@@ -257,6 +273,21 @@ impl Config {
             }
         }
         Ok(all)
+    }
+
+    /// How links are used.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`].
+    pub fn link_rules(&self) -> Result<Vec<Rule>, ConfigError> {
+        let rule = |text: &String| {
+            text.parse().map_err(|e: BadRule| ConfigError::BadValue {
+                key: "profiles".to_owned(),
+                value: text.clone(),
+                reason: e.to_string(),
+            })
+        };
+        self.profiles.iter().map(rule).collect()
     }
 
     /// Whom to dial.
@@ -370,6 +401,8 @@ mod tests {
         assert_eq!(config.port, 4110);
         config.set("mdns", "off").unwrap();
         config.set("dial", "10.0.0.1:1 10.0.0.2:2").unwrap();
+        config.set("profiles", "10.9.0.0/16=metered,5MB 10.0.0.0/8=lan").unwrap();
+        assert_eq!(config.link_rules().unwrap().len(), 2);
         config.save(&path).unwrap();
         let again = Config::load(&path).unwrap();
         assert_eq!(again, config);
@@ -388,6 +421,7 @@ mod tests {
             assert!(matches!(config.set(key, "x"), Err(ConfigError::BadValue { .. })));
         }
         assert!(matches!(config.set("dial", "x"), Err(ConfigError::BadValue { .. })));
+        assert!(matches!(config.set("profiles", "x"), Err(ConfigError::BadValue { .. })));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
         std::fs::write(&path, "{\"port\": \"many\"}").unwrap();

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use lanai_node::profile::Profile;
 
-use super::value::{History, parse_span};
+use super::value::{History, parse_size, parse_span};
 
 /// How a node reaches the network.
 #[derive(Debug, Clone, Default, Args)]
@@ -187,6 +187,7 @@ Examples:
   socat EXEC:'lanai sync --stdio' EXEC:'ssh camp lanai sync --stdio'
   lanai sync --stdio </dev/ttyUSB0 >/dev/ttyUSB0          the same at the other end of the line
   lanai sync --stdio --profile thin </dev/ttyUSB0 >/dev/ttyUSB0
+  lanai sync --stdio --budget 20kB --since 7d             about 20 kB, and no texts older than a week
 
 With --stdio no node is needed, and one may run. Both ends prove which device they are, and all
 between them is sealed: the line sees how much is sent and when. A stranger at the other end learns
@@ -196,6 +197,12 @@ Standard output carries the session, so --json is written to standard error.
 A slow line that loses or alters bytes, as a radio modem's, needs --profile thin; where bytes may be \
 lost, at both ends, so that either can begin. It brings the newest first, a few posts at a time; each few that came are kept \
 whatever happens next. It waits up to ten minutes for the other end, and gives a dead line up after five. \
+With --budget the newest posts come whole, and then, in a quarter of the budget, what others before them need to \
+be shown: their headers. The other end's limits hold as well. What was left out \
+comes with a later run; the status is 7 as long as there is more. A budget has to be some 5 kB at least: to \
+find out what is new takes one or two. With --since older texts stay away, and their headers come if they are \
+not more than 256.
+
 Set a serial device to raw first: `stty -F /dev/ttyUSB0 raw -echo -ixon 1200`.")]
 pub struct SyncArgs {
     /// How long to wait until a peer has confirmed
@@ -210,6 +217,12 @@ pub struct SyncArgs {
     /// What the line of --stdio can bear: lan, metered, or thin (slow, and loses bytes)
     #[arg(long, value_name = "PROFILE", requires = "stdio")]
     pub profile: Option<Profile>,
+    /// At most about so many bytes, both ways: 1200, 20kB, 5MB
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size, requires = "stdio")]
+    pub budget: Option<u64>,
+    /// No texts that are older: 90m, 12h, 3d, 2w
+    #[arg(short, long, value_name = "SPAN", value_parser = parse_span, requires = "stdio")]
+    pub since: Option<Duration>,
 }
 
 /// `lanai node`

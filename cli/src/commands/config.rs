@@ -90,6 +90,9 @@ fn meaning(key: &str) -> &'static str {
         "port" => "port for TCP and UDP; 0 for any that is free",
         "mdns" => "look for members on the local network",
         "dial" => "addresses of members' nodes to connect to",
+        "profiles" => {
+            "links that are paid by the byte: 10.9.0.0/16=metered,5MB (a day), DEVICE=metered"
+        }
         "outcome_after_days" => {
             "days after which you are asked how it went with an ask that has replies"
         }

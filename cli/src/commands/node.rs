@@ -276,7 +276,8 @@ fn free_port(hosts: &[IpAddr]) -> Option<u16> {
 /// How a node is run in a home.
 pub(super) fn options(home: Home, config: &Config) -> Result<NodeOptions, CliError> {
     let (listen, dial) = (config.listen_addresses()?, config.dial_addresses()?);
-    Ok(NodeOptions { listen, dial, mdns: config.mdns, beacon: config.beacon, home })
+    let (mdns, beacon, profiles) = (config.mdns, config.beacon, config.link_rules()?);
+    Ok(NodeOptions { listen, dial, mdns, beacon, profiles, home })
 }
 
 /// Runs the node in this process until it is told to stop.

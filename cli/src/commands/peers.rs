@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lanai_crdt::id::DeviceId;
 use lanai_node::control::NodeStatus;
+use lanai_node::profile::Profile;
 use serde::Serialize;
 
 use super::{Context, node, status};
@@ -38,6 +39,9 @@ struct Peer {
     last_seen: Option<String>,
     last_seen_ms: Option<u64>,
     last_error: Option<String>,
+    /// How the link is used, where there is one.
+    profile: Option<Profile>,
+    left_today: Option<u64>,
     addresses: Vec<String>,
 }
 
@@ -114,6 +118,8 @@ fn collect(app: &App, people: &People, node: Option<&NodeStatus>) -> Result<Vec<
             heard_s: absent.and_then(|absent| absent.heard_s),
             last_seen: (seen > 0).then(|| time::rfc3339(time::seconds(seen))).flatten(),
             last_seen_ms: (seen > 0).then_some(seen),
+            profile: connection.map(|c| c.profile),
+            left_today: connection.and_then(|c| c.left_today),
             last_error: match (connection, absent) {
                 (Some(connection), _) => connection.last_error.clone(),
                 (None, absent) => absent.and_then(|absent| absent.last_error.clone()),
@@ -142,6 +148,12 @@ fn table(context: &Context, app: &App, people: &People, peers: &[Peer]) -> Resul
             }
             if let Some(rtt) = peer.rtt_ms {
                 state.push(Style::Dim, format!(" {rtt:.1} ms"));
+            }
+            if let Some(profile) = peer.profile.filter(|profile| *profile != Profile::Lan) {
+                state.push(Style::Plain, format!(", {profile}"));
+            }
+            if let Some(left) = peer.left_today {
+                state.push(Style::Dim, format!(" ({} left today)", status::size(left)));
             }
             match &peer.last_error {
                 Some(error) => state.push(Style::Warn, format!(", failed: {error}")),

@@ -14,6 +14,7 @@ pub use server::{Incoming, listen};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::passphrase::WrapKey;
+use crate::profile::Profile;
 
 /// Bytes of a request line.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -133,6 +134,12 @@ pub struct PeerStatus {
     pub in_sync: bool,
     /// Why the last exchange failed, if it did.
     pub last_error: Option<String>,
+    /// How the link is used.
+    #[serde(default)]
+    pub profile: Profile,
+    /// Bytes that sessions over it may still take today; `None` if there is no limit.
+    #[serde(default)]
+    pub left_today: Option<u64>,
 }
 
 /// A member's device that is not connected.

@@ -119,7 +119,7 @@ pub(super) fn address_of(endpoint: &Endpoint, peer: &PeerId) -> Option<Multiaddr
 }
 
 /// The IP address that `address` starts with.
-pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     match address.iter().next()? {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),

@@ -52,7 +52,7 @@ mod task;
 mod tests;
 
 pub use address::{
-    NotADeviceKey, Transport, device_key_of, dialable, peer_id_of, split_peer, transport_of,
+    NotADeviceKey, Transport, device_key_of, dialable, ip_of, peer_id_of, split_peer, transport_of,
 };
 pub use book::Redial;
 pub use lan::LanStatus;

@@ -27,6 +27,7 @@ mod enrol;
 mod files;
 mod fold;
 mod joining;
+mod links;
 mod live;
 mod peers;
 mod pipe;

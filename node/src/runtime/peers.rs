@@ -30,6 +30,9 @@ const NEWS_PAUSE: Duration = Duration::from_millis(20);
 /// But not farther.
 const LONGEST_NEWS_PAUSE: Duration = Duration::from_secs(2);
 
+/// Time between two sessions over a metered link without a reason for one: an audit a day.
+const METERED_EVERY: Duration = Duration::from_secs(86_400);
+
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -65,6 +68,8 @@ pub(super) struct Peer {
     failures: u32,
     /// End of the last session that finished well.
     pub(super) last_sync: Option<Instant>,
+    /// Nothing without a reason: somebody pays for this link by the byte.
+    metered: bool,
     /// Whether that session ended with both holding the same, and nothing has come up since.
     pub(super) in_sync: bool,
     /// Why the last session failed, if it did.
@@ -110,10 +115,18 @@ impl Peers {
                 ended: None,
                 failures: 0,
                 last_sync: None,
+                metered: false,
                 in_sync: false,
                 last_error: None,
             },
         );
+    }
+
+    /// This side, or the other, pays for the link by the byte.
+    pub(super) fn spare(&mut self, device: &DeviceId) {
+        if let Some(peer) = self.peers.get_mut(device) {
+            peer.metered = true;
+        }
     }
 
     /// It is gone.
@@ -226,6 +239,7 @@ impl Peers {
             peer.served = peer.served.saturating_sub(1);
         }
         peer.ended = Some(now);
+        let regular = if peer.metered { METERED_EVERY } else { regular };
         match outcome {
             Outcome::Done { more, moved } => {
                 let is_fresh = began >= peer.changed;
@@ -385,6 +399,21 @@ mod tests {
         peers.end(&HIGH, true, now + NEWS_PAUSE, Outcome::Done { more: true, moved: false }, now);
         assert!(!peers.get(&HIGH).unwrap().in_sync);
         assert!(peers.take_due(now + NEWS_PAUSE * 2, MANY).is_empty());
+    }
+
+    #[test]
+    fn over_a_metered_link_nothing_goes_without_a_reason() {
+        let mut now = Instant::now();
+        let mut peers = with(&[HIGH], now);
+        peers.spare(&HIGH);
+        assert_eq!(peers.take_due(now, MANY), [HIGH], "once when it connects");
+        peers.end(&HIGH, true, now, SAME, now);
+        now += METERED_EVERY - ms(1);
+        assert!(peers.take_due(now, MANY).is_empty());
+        peers.sync_soon(&HIGH, now);
+        assert_eq!(peers.take_due(now, MANY), [HIGH], "something is new");
+        peers.end(&HIGH, true, now, SAME, now);
+        assert_eq!(peers.take_due(now + METERED_EVERY, MANY), [HIGH]);
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub(super) struct SessionEnd {
     pub(super) bytes_out: u64,
     /// The differences were known from what came since both held the same.
     pub(super) by_news: bool,
+    /// A side pays for the link by the byte.
+    pub(super) metered: bool,
+    /// Entries that the terms of the session left out, whole or but for their header.
+    pub(super) left_out: u64,
     /// Entries refused, by reason.
     pub(super) refused: BTreeMap<&'static str, u64>,
     /// Whether class 0 entries came.
@@ -81,6 +85,8 @@ impl SessionEnd {
             sent: 0,
             bytes_in: 0,
             bytes_out: 0,
+            metered: false,
+            left_out: 0,
             by_news: false,
             refused: BTreeMap::new(),
             roster_changed: false,
@@ -102,8 +108,8 @@ pub(super) async fn initiate(
     identity: Arc<Identity>,
     device: DeviceId,
     stream: NetStream,
+    config: Config,
 ) -> SessionEnd {
-    let config = Config::new(store.community());
     drive(store, identity, device, stream, Role::Initiator, config, None).await
 }
 
@@ -113,8 +119,8 @@ pub(super) async fn respond(
     identity: Arc<Identity>,
     device: DeviceId,
     stream: NetStream,
+    config: Config,
 ) -> SessionEnd {
-    let config = Config::new(store.community());
     drive(store, identity, device, stream, Role::Responder, config, None).await
 }
 
@@ -191,6 +197,8 @@ pub(super) async fn drive(
         sent: summary.confirmed,
         bytes_in: summary.bytes_in,
         bytes_out: summary.bytes_out,
+        metered: summary.metered,
+        left_out: summary.left_out,
         by_news: summary.by_news,
         refused: summary.refused.clone(),
         roster_changed: driver.roster_changed,

@@ -15,6 +15,7 @@ use super::doors::Doors;
 use super::enrol;
 use super::files::Files;
 use super::fold::fold_loop;
+use super::links::Links;
 use super::live::{self, LiveReport};
 use super::peers::{Outcome, Peers};
 use super::session::author;
@@ -36,6 +37,7 @@ use crate::net::{
     self, DialTarget, Multiaddr, NetConfig, NetError, NetEvent, NetHandle, NetStream, PeerId,
     Purpose, device_key_of, peer_id_of,
 };
+use crate::profile::{Profile, Rule};
 use crate::random::OsRandom;
 use crate::store::{Place, Store, StoreError, StoredEntry};
 use crate::sync::Severity;
@@ -67,6 +69,8 @@ pub struct NodeOptions {
     pub beacon: bool,
     /// Addresses to connect to at the start.
     pub dial: Vec<Multiaddr>,
+    /// How links are used; the first rule that fits decides.
+    pub profiles: Vec<Rule>,
 }
 
 /// Why a node did not start, or ended.
@@ -114,6 +118,7 @@ pub struct Node {
     topic: String,
     net: NetHandle,
     peers: Peers,
+    links: Links,
     members: HashSet<PeerId>,
     /// Devices that are no member's any more, and until when they may stay to hear of it.
     leaving: HashMap<PeerId, Instant>,
@@ -174,6 +179,7 @@ pub async fn run_as(
     let files = Files::new(store.clone(), net.clone(), options.home.clone());
     let mut node = Node {
         peers: Peers::new(identity.device_id()),
+        links: Links::new(options.profiles),
         community,
         topic,
         net,
@@ -312,7 +318,12 @@ impl Node {
                     tracing::info!(%device, %address, outbound, "connected");
                     tell::connected(&self.events, &device, &address, outbound);
                     self.peers.connected(device, now);
-                    self.files.connected(device);
+                    if self.links.connected(device, &address) == Profile::Lan {
+                        self.files.connected(device);
+                    } else {
+                        // Files are many bytes: not over a link that is paid by the byte.
+                        self.peers.spare(&device);
+                    }
                     if outbound {
                         self.remember(peer, &[address]).await?;
                     }
@@ -365,11 +376,16 @@ impl Node {
             self.count("inbound sessions refused, too many", 1);
             return;
         }
+        if self.links.left(&device, today()) == Some(0) {
+            self.count("inbound sessions refused, nothing left of the day's bytes", 1);
+            return;
+        }
         let (store, identity) = (self.store.clone(), self.identity.clone());
+        let config = self.links.session(&device, self.community, today());
         let label = self.label(device, false);
         self.peers.serving(&device);
         tell::began(&self.events, &device, false);
-        self.sessions.spawn(label, session::respond(store, identity, device, stream));
+        self.sessions.spawn(label, session::respond(store, identity, device, stream, config));
     }
 
     fn accept_join(&mut self, peer: PeerId, stream: NetStream) {
@@ -435,13 +451,18 @@ impl Node {
             tell::began(&self.events, &device, true);
             let (store, identity, net) =
                 (self.store.clone(), self.identity.clone(), self.net.clone());
+            let config = self.links.session(&device, self.community, today());
             self.sessions.spawn(label, async move {
+                if config.terms.budget == Some(0) {
+                    let why = "nothing is left of the day's bytes for this link".to_owned();
+                    return SessionEnd::failed(label.started, Severity::Mismatch, why);
+                }
                 let failed = |why| SessionEnd::failed(label.started, Severity::Link, why);
                 let Ok(peer) = peer_id_of(device.as_bytes()) else {
                     return failed("not a device key".to_owned());
                 };
                 match net.open_sync(peer).await {
-                    Ok(stream) => session::initiate(store, identity, device, stream).await,
+                    Ok(stream) => session::initiate(store, identity, device, stream, config).await,
                     Err(e) => failed(e.to_string()),
                 }
             });
@@ -455,6 +476,10 @@ impl Node {
         self.count("entries sent", end.sent);
         self.count("session bytes received", end.bytes_in);
         self.count("session bytes sent", end.bytes_out);
+        self.links.used(&device, end.bytes_in + end.bytes_out, today());
+        if end.metered {
+            self.peers.spare(&device);
+        }
         for (reason, n) in &end.refused {
             self.throttle.warn(|| format!("refused {n} entries from {device}: {reason}"));
             self.count("entries refused", *n);
@@ -773,6 +798,8 @@ impl Node {
                 last_sync_s: peer.last_sync.map(|t| t.elapsed().as_secs()),
                 in_sync: peer.in_sync,
                 last_error: peer.last_error.clone(),
+                profile: self.links.profile(&device),
+                left_today: self.links.left(&device, today()),
             });
         }
         let absent = net
@@ -810,6 +837,11 @@ fn warn_of_a_twin(from: &DeviceId) {
         "{from} brought an entry by this device that was not written here: another copy of this \
          home is in use, or somebody has its key"
     );
+}
+
+/// Which day it is, counted from 1970, by the wall clock in UTC.
+fn today() -> u64 {
+    now_millis() / 86_400_000
 }
 
 fn device_of(peer: &PeerId) -> Option<DeviceId> {

@@ -259,7 +259,7 @@ impl Store {
     pub fn missing_payloads(&self, limit: usize) -> Result<Vec<EntryId>, StoreError> {
         self.ids(
             "SELECT e.id FROM missing_payloads m JOIN entries e ON e.n = m.n
-             ORDER BY m.n DESC LIMIT ?1",
+             ORDER BY e.time DESC, m.n DESC LIMIT ?1",
             limit,
         )
     }

@@ -3,6 +3,7 @@
 //! Everything that a peer can make this side hold is bounded here. The constants are part of the
 //! protocol: both sides know them. [`Config`] holds what a link profile may change.
 
+use super::terms::Terms;
 use lanai_crdt::id::CommunityId;
 use lanai_crdt::limits::{MAX_FRAME_BYTES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES};
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub load_entries: usize,
     /// Bytes of headers and payloads wanted in one answer to `Load`.
     pub load_bytes: usize,
+    /// How much to carry at all. The other side may have stricter ones.
+    pub terms: Terms,
     /// Entries handed over in one [`Output::Ingest`](super::Output::Ingest).
     pub batch_entries: usize,
     /// Entries that this side sends, and that it asks for, in one session that compares whole sets: the first in the
@@ -88,6 +91,7 @@ impl Config {
             flush_ms: 5_000,
             load_entries: MAX_SEG_RECORDS,
             load_bytes: 512 * 1024,
+            terms: Terms::default(),
             batch_entries: 10_000,
             session_entries: 1 << 16,
             news: 2048,

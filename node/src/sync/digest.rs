@@ -18,6 +18,7 @@ use lanai_crdt::id::{CommunityId, EntryId};
 
 use super::base::{Base, BaseName, MAX_BASES};
 use super::config::{MAX_HELLO_BYTES, VERSION_MAX, VERSION_MIN};
+use super::terms::Terms;
 use super::wire::{Cursor, WireError, put_varint};
 
 const COMMUNITY_CONTEXT: &str = "lanai v1 session";
@@ -28,8 +29,9 @@ const DIGEST_CONTEXT: &str = "lanai v1 session digest";
 pub struct Nonce(pub [u8; 16]);
 
 /// HELLO: u8 oldest and u8 newest version spoken, u8 *chosen*, 16 bytes nonce, 16 bytes community check, varint
-/// window; then, where the sender names bases, u8 how many and 6 bytes for each. More than [`MAX_BASES`] are
-/// passed over. Bytes after that belong to later versions and are not looked at.
+/// window; then, where the sender names bases or has terms, u8 how many bases and 6 bytes for each. More than
+/// [`MAX_BASES`] are passed over. Then, where it has terms, varint milliseconds of the horizon and varint bytes
+/// of the budget, 0 if there is none, and u8 flags, of which 1 says that the link is metered. Bytes after that belong to later versions and are not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// Oldest session version the sender speaks.
@@ -46,6 +48,8 @@ pub struct Hello {
     pub chosen: u8,
     /// The initiator: the bases that it remembers, from the front.
     pub bases: [Option<BaseName>; MAX_BASES],
+    /// How much the sender wants carried.
+    pub terms: Terms,
 }
 
 /// The first half of BLAKE3 `derive_key("lanai v1 session")` over community and nonce.
@@ -72,6 +76,7 @@ impl Hello {
             window,
             chosen: 0,
             bases: [None; MAX_BASES],
+            terms: Terms::default(),
         }
     }
 
@@ -83,9 +88,15 @@ impl Hello {
         put_varint(&mut out, self.window);
         let names = self.bases.iter().flatten();
         let count = names.clone().count();
-        if count > 0 {
+        let limited = self.terms != Terms::default();
+        if count > 0 || limited {
             put_varint(&mut out, count as u64);
             names.for_each(|name| out.extend_from_slice(name));
+        }
+        if limited {
+            put_varint(&mut out, self.terms.since.unwrap_or(0));
+            put_varint(&mut out, self.terms.budget.unwrap_or(0));
+            out.push(u8::from(self.terms.metered));
         }
         out
     }
@@ -110,7 +121,13 @@ impl Hello {
                 *slot = Some(name);
             }
         }
-        Ok(Hello { version_min, version_max, nonce, check, window, chosen, bases })
+        let mut terms = Terms::default();
+        if c.remaining() > 0 {
+            terms.since = Some(c.varint()?).filter(|ms| *ms > 0);
+            terms.budget = Some(c.varint()?).filter(|bytes| *bytes > 0);
+            terms.metered = c.byte()? & 1 != 0;
+        }
+        Ok(Hello { version_min, version_max, nonce, check, window, chosen, bases, terms })
     }
 
     /// The version both sides speak, if there is one.
@@ -281,7 +298,8 @@ mod tests {
         named.chosen = 2;
         for hello in [hello, named] {
             let mut body = hello.encode();
-            body.extend_from_slice(if hello.chosen == 0 { &[0, 2, 3] } else { &[2, 3] });
+            let later: &[u8] = &[0, 0, 0, 0, 2, 3];
+            body.extend_from_slice(if hello.chosen == 0 { later } else { &later[1..] });
             assert_eq!(Hello::decode(&body), Ok(hello));
         }
         // More bases than this version remembers, and fewer than it says.

@@ -163,6 +163,10 @@ pub struct Summary {
     pub ignored_frames: u64,
     /// Entries that the peer says it holds.
     pub peer_entries: u64,
+    /// Entries of this side, or wants, that the terms left out, whole or but for their header.
+    pub left_out: u64,
+    /// A side pays for the link by the byte.
+    pub metered: bool,
     /// A side had more than one session carries: start another.
     pub more: bool,
     /// The differences were known from what came since both held the same.

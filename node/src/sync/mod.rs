@@ -111,6 +111,7 @@ mod outgoing;
 mod reconcile;
 pub mod run;
 mod session;
+mod terms;
 mod tree;
 mod wire;
 
@@ -129,6 +130,7 @@ pub use outgoing::{LANE_TURN, StoredEntry};
 pub use reconcile::{ItemSet, Learnt, ReconcileError, Reconciler, SyncItem};
 pub use run::{Built, PayReader, PayWriter, PutError, SegWriter, Segment, entry_cost};
 pub use session::Session;
+pub use terms::{MAX_OLDER_HEADERS, Terms};
 pub use tree::{Key, Tree};
 pub use wire::WireError;
 pub(crate) use wire::{Cursor, put_varint};

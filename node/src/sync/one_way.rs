@@ -15,6 +15,7 @@ use super::front::Front;
 use super::incoming::{Incoming, IngestReport, ReceiveError, Receiving};
 use super::outgoing::{Outgoing, StoredEntry, order};
 use super::reconcile::ItemSet;
+use super::terms::Terms;
 use super::wire::WireError;
 
 /// Writes chosen entries as frames.
@@ -29,9 +30,9 @@ impl OneWayWriter {
     pub fn new(community: CommunityId, items: &ItemSet, mut chosen: Vec<EntryId>) -> OneWayWriter {
         chosen.sort_unstable();
         chosen.dedup();
-        let mut outgoing = Outgoing::new(community, 2 * MIN_WINDOW_BYTES);
+        let mut outgoing = Outgoing::new(community, 2 * MIN_WINDOW_BYTES, Terms::default());
         outgoing.sign_each_group();
-        let plan = order(items, &chosen);
+        let plan = order(items, &chosen, &Terms::default());
         let more = plan.more;
         outgoing.set_plan(plan);
         OneWayWriter { outgoing, more }
@@ -51,7 +52,7 @@ impl OneWayWriter {
     /// The frames of one group; nothing when all that was loaded is written.
     pub fn next_group(&mut self) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        while self.outgoing.send_group(&mut out) && out.is_empty() {}
+        while self.outgoing.send_group(&mut out, 0) && out.is_empty() {}
         // Nobody answers: what is written is done with.
         let ack = Ack { through: self.outgoing.sent(), refused: 0 };
         let settled = self.outgoing.on_ack(ack);

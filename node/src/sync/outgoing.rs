@@ -27,9 +27,13 @@ use super::config::{MAX_SEG_RECORDS, MAX_SESSION_ENTRIES};
 use super::frame::{Ack, FrameType, put_frame};
 use super::reconcile::ItemSet;
 use super::run::{PayWriter, PutError, SegWriter, entry_cost};
+use super::terms::{MAX_OLDER_HEADERS, Room, Terms, strip};
 
 /// Entries of one lane before the next lane has its turn.
 pub const LANE_TURN: u32 = 64;
+
+/// Headers that go into the place of one entry when only headers are sent.
+const HEADERS_FOR_ONE: usize = 8;
 
 /// An entry as the store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,20 +79,24 @@ pub(super) struct Plan {
     pub(super) found: Vec<bool>,
     /// More was wanted than fits one session.
     pub(super) more: bool,
+    /// Entries beyond the horizon that are not even sent as headers.
+    pub(super) left_out: u64,
 }
 
 /// Puts those items that are in `wanted` (ascending, each once) into the order of sending.
-pub(super) fn order(items: &ItemSet, wanted: &[EntryId]) -> Plan {
+pub(super) fn order(items: &ItemSet, wanted: &[EntryId], terms: &Terms) -> Plan {
     let mut found = vec![false; wanted.len()];
     let mut pick = |id: &EntryId| match wanted.binary_search(id) {
         Ok(at) => found.get_mut(at).is_some_and(|f| !std::mem::replace(f, true)),
         Err(_) => false,
     };
-    let (mut roster, mut talk) = (Vec::new(), Vec::new());
+    let (mut roster, mut talk, mut older) = (Vec::new(), Vec::new(), Vec::new());
     let mut turns: HashMap<u32, u32> = HashMap::new();
     for item in items.items().iter().rev().filter(|item| pick(&item.id)) {
         if item.roster {
             roster.push(item.id);
+        } else if terms.is_older(item.time) {
+            older.push(item.id);
         } else {
             let taken = turns.entry(item.lane).or_default();
             talk.push((*taken / LANE_TURN, item.id));
@@ -98,10 +106,16 @@ pub(super) fn order(items: &ItemSet, wanted: &[EntryId]) -> Plan {
     roster.reverse();
     talk.sort_by_key(|(turn, _)| *turn);
     let mut talk: Vec<EntryId> = talk.into_iter().map(|(_, id)| id).collect();
+    let mut left_out = 0;
+    if older.len() <= MAX_OLDER_HEADERS {
+        talk.append(&mut older);
+    } else {
+        left_out = older.len() as u64;
+    }
     let more = roster.len() + talk.len() > MAX_SESSION_ENTRIES;
     roster.truncate(MAX_SESSION_ENTRIES);
     talk.truncate(MAX_SESSION_ENTRIES - roster.len());
-    Plan { roster, talk, found, more }
+    Plan { roster, talk, found, more: more || left_out > 0, left_out }
 }
 
 /// What a peer asks for and acknowledges beyond what was sent.
@@ -119,6 +133,11 @@ struct InFlight {
 pub(super) struct Outgoing {
     community: CommunityId,
     window: u64,
+    terms: Terms,
+    /// Entries of which the terms left out the payload, or everything.
+    left_out: u64,
+    /// Only headers are sent from here on.
+    headers_only: bool,
     roster: VecDeque<EntryId>,
     talk: VecDeque<EntryId>,
     /// Talk that waits for what vouches for it, while there is other talk.
@@ -146,10 +165,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(community: CommunityId, window: u64) -> Outgoing {
+    pub(super) fn new(community: CommunityId, window: u64, terms: Terms) -> Outgoing {
         Outgoing {
             community,
             window,
+            terms,
+            left_out: 0,
+            headers_only: false,
             roster: VecDeque::new(),
             talk: VecDeque::new(),
             held_back: Vec::new(),
@@ -240,6 +262,19 @@ impl Outgoing {
         self.missing
     }
 
+    /// Entries of which the terms left out the payload, or everything.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Ends the sending: the budget is spent.
+    fn leave_out_the_rest(&mut self) {
+        let lists = [&mut self.roster, &mut self.talk, &mut self.late, &mut self.payloads];
+        let queued: usize = lists.into_iter().map(|list| list.drain(..).count()).sum();
+        let more = self.held_back.drain(..).count() + self.loaded.drain(..).count();
+        self.left_out += (queued + more) as u64;
+    }
+
     /// Bytes of loaded entries.
     pub(super) fn buffered(&self) -> u64 {
         self.loaded.iter().map(StoredEntry::cost).sum()
@@ -266,6 +301,7 @@ impl Outgoing {
         let queues = [Queue::Roster, Queue::Talk, Queue::Late, Queue::Payloads];
         let queue = queues.into_iter().find(|q| !self.queue(*q).is_empty())?;
         self.loading = Some(queue);
+        let limit = if self.headers_only { limit * HEADERS_FOR_ONE } else { limit };
         Some(self.queue(queue).iter().take(limit.max(1)).copied().collect())
     }
 
@@ -283,8 +319,10 @@ impl Outgoing {
                 stored.payload = None;
             }
         }
+        let terms = self.terms;
+        let older = |e: &StoredEntry| terms.is_older(e.entry.header().time.0);
         if queue == Queue::Payloads {
-            entries.retain(|e| e.payload.is_some());
+            entries.retain(|e| e.payload.is_some() && !older(e));
             let served: HashSet<EntryId> = entries.iter().map(|e| e.entry.id()).collect();
             let places = ids.iter().filter(|id| !served.contains(id));
             let places: Vec<u64> =
@@ -300,6 +338,12 @@ impl Outgoing {
                 (header.log, header.seq, e.entry.id())
             }),
             _ => entries.sort_unstable_by_key(|e| (e.entry.header().time, e.entry.id())),
+        }
+        if matches!(queue, Queue::Talk | Queue::Late) {
+            let bare = self.headers_only;
+            for entry in entries.iter_mut().filter(|e| bare || older(e)) {
+                self.left_out += strip(std::slice::from_mut(entry));
+            }
         }
         if queue == Queue::Talk {
             self.hold_back(&mut entries);
@@ -361,8 +405,8 @@ impl Outgoing {
     }
 
     /// Writes one group if something is loaded and the window has room. Returns whether it made a
-    /// step and should be asked again.
-    pub(super) fn send_group(&mut self, out: &mut Vec<u8>) -> bool {
+    /// step and should be asked again. `spent`: bytes that the session took so far, without `out`.
+    pub(super) fn send_group(&mut self, out: &mut Vec<u8>, spent: u64) -> bool {
         let oldest_first = self.loaded_from == Queue::Roster;
         let most = self.window / 2;
         let by_cost = |entries: &mut dyn Iterator<Item = &StoredEntry>| {
@@ -389,6 +433,29 @@ impl Outgoing {
             }
             match self.write_seg(group) {
                 Ok(body) => {
+                    let payloads: usize =
+                        group.iter().filter_map(|e| e.payload.as_ref()).map(Vec::len).sum();
+                    let bytes = (body.len() + payloads + 4 * group.len() + 8) as u64;
+                    let roster = self.loaded_from == Queue::Roster;
+                    match self.terms.judge(spent + out.len() as u64, bytes, roster) {
+                        Room::Whole => {}
+                        Room::HeadersUpTo(room) if payloads == 0 && bytes <= room => {}
+                        _ if count > 1 => {
+                            count /= 2;
+                            continue;
+                        }
+                        Room::HeadersUpTo(_)
+                            if payloads > 0 && self.loaded_from != Queue::Payloads =>
+                        {
+                            self.headers_only = true;
+                            self.left_out += strip(&mut self.loaded);
+                            return true;
+                        }
+                        _ => {
+                            self.leave_out_the_rest();
+                            return true;
+                        }
+                    }
                     let group: Vec<StoredEntry> = self.loaded.drain(from..from + count).collect();
                     self.put_group(out, &body, &group, cost);
                     return true;

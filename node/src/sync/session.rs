@@ -18,6 +18,7 @@ use super::frame::{Ack, Fin, Frame, FrameReader, FrameType, Skip, Want, put_fram
 use super::incoming::{IngestReport, ReceiveError, Receiving};
 use super::outgoing::{Outgoing, order};
 use super::reconcile::{ItemSet, Reconciler, SyncItem};
+use super::terms::Terms;
 use super::tree::{Key, Tree};
 use news::Telling;
 
@@ -57,6 +58,8 @@ pub struct Session {
     peer_nonce: Option<Nonce>,
     peer_digest: Option<Digest>,
     window: u64,
+    /// Those of both sides, once the peer's are known.
+    terms: Terms,
     queries: VecDeque<Query>,
     querying: bool,
     items: ItemSet,
@@ -99,6 +102,7 @@ impl Session {
         let incoming = Receiving::new(config.community, config.granted_window());
         Session {
             role,
+            terms: config.terms,
             config,
             state,
             nonce,
@@ -165,6 +169,7 @@ impl Session {
         let received = self.incoming.done().through;
         let expected = match self.phase {
             Phase::Hello | Phase::Digest | Phase::News | Phase::Reconcile => 0,
+            _ if self.expected.is_some() => self.expected.unwrap_or(0),
             _ if self.drives => self.asked.iter().sum(),
             // What the driver sends it does not announce; that it holds more tells most of it.
             _ => self.summary.peer_entries.saturating_sub(self.state.entries()),
@@ -355,6 +360,7 @@ impl Session {
         let mut hello =
             Hello::new(&self.config.community, self.nonce, self.config.granted_window());
         hello.chosen = self.chosen;
+        hello.terms = self.config.terms;
         if self.role == Role::Initiator {
             for (slot, base) in hello.bases.iter_mut().zip(self.state.bases()) {
                 *slot = Some(base.token.name(&self.nonce));
@@ -442,6 +448,8 @@ impl Session {
             Role::Responder => self.choose_base(&hello),
         }
         self.window = hello.window;
+        self.terms = self.terms.both(hello.terms);
+        self.summary.metered = self.terms.metered;
         self.phase = Phase::Digest;
         Ok(())
     }
@@ -464,9 +472,10 @@ impl Session {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => self.role == Role::Initiator,
         };
-        self.outgoing = Some(Outgoing::new(self.config.community, self.window));
+        self.outgoing = Some(Outgoing::new(self.config.community, self.window, self.terms));
         if self.state.wants_payloads() {
-            self.queries.push_back(Query::WantedPayloads { limit: MAX_WANTED_PAYLOADS });
+            self.queries
+                .push_back(Query::WantedPayloads { limit: self.terms.wanted(MAX_WANTED_PAYLOADS) });
         }
         match self.common {
             Some(base) => {
@@ -567,7 +576,9 @@ impl Session {
         self.keep_first(most);
         self.need.sort_unstable();
         self.need.dedup();
+        let most = self.terms.needed(most);
         self.summary.more |= self.need.len() > most;
+        self.summary.left_out += self.need.len().saturating_sub(most) as u64;
         self.need.truncate(most);
         // That both sides hold the same in the end is noted only if the differences explain both counts.
         let union = |held: u64, lacking: usize| held.checked_add(lacking as u64);
@@ -622,10 +633,11 @@ impl Session {
     }
 
     fn plan(&mut self, wanted: &[EntryId]) -> Vec<bool> {
-        let plan = order(&self.items, wanted);
+        let plan = order(&self.items, wanted, &self.terms);
         self.items = ItemSet::default();
         self.summary.more |= plan.more;
         self.planned = true;
+        self.summary.left_out += plan.left_out;
         let found = plan.found.clone();
         if let Some(outgoing) = &mut self.outgoing {
             outgoing.set_plan(plan);
@@ -723,9 +735,10 @@ impl Session {
     }
 
     fn send_entries(&mut self) {
+        let spent = self.summary.bytes_in + self.summary.bytes_out;
         while self.wants.is_empty()
             && self.has_room()
-            && self.outgoing.as_mut().is_some_and(|o| o.send_group(&mut self.out))
+            && self.outgoing.as_mut().is_some_and(|o| o.send_group(&mut self.out, spent))
         {}
         let Some(outgoing) = &mut self.outgoing else { return };
         if self.queries.is_empty()
@@ -741,6 +754,8 @@ impl Session {
             return;
         }
         let declined = outgoing.take_declined();
+        self.summary.left_out += outgoing.left_out();
+        self.summary.more |= outgoing.left_out() > 0;
         let fin = Fin { sent: outgoing.sent(), more: self.summary.more };
         self.send_skip(true, declined);
         put_frame(&mut self.out, FrameType::Fin, &fin.encode());

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use lanai_node::line::LineCounts;
 use lanai_node::profile::Profile;
-use lanai_node::runtime::{PipeDone, PipeError, PipeOptions, PipeProgress, pipe};
-use lanai_node::sync::{Progress, Severity};
+use lanai_node::runtime::{PipeDone, PipeError, PipeOptions, PipeProgress, now_millis, pipe};
+use lanai_node::sync::{Progress, Severity, Terms};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
@@ -26,6 +26,9 @@ const USUAL_WAIT: Duration = Duration::from_secs(60);
 /// The same on a thin line, whose other end may be started minutes later.
 const THIN_WAIT: Duration = Duration::from_secs(600);
 
+/// Bytes with which a session can come to anything.
+const LEAST_BUDGET: u64 = 5_000;
+
 #[derive(Serialize)]
 struct Piped {
     device: String,
@@ -35,6 +38,8 @@ struct Piped {
     bytes_out: u64,
     /// Entries that came though they were held here already.
     repeated: u64,
+    /// Entries of this end that --budget or --since left out, whole or but for their header.
+    left_out: u64,
     more: bool,
     profile: Profile,
     /// What went over a thin line.
@@ -95,6 +100,10 @@ pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliErr
         return Err(CliError::usage("--stdio speaks to a program, not to a terminal")
             .hint("`lanai help sync` shows how to join it to ssh, socat or a serial line"));
     }
+    if args.budget.is_some_and(|bytes| bytes < LEAST_BUDGET) {
+        return Err(CliError::usage("that is too little to find out what is new")
+            .hint("a budget has to be 5kB at least"));
+    }
     let app = App::open(context)?;
     let keys = Arc::new(identity(app.home())?);
     let failed = |e| CliError::io("use standard input and output", &e);
@@ -108,7 +117,12 @@ pub(super) fn run(context: &mut Context, args: &SyncArgs) -> Result<Exit, CliErr
     let profile = args.profile.unwrap_or_default();
     let usual = if profile == Profile::Thin { THIN_WAIT } else { USUAL_WAIT };
     let (progress, watch) = watch::channel(PipeProgress::default());
-    let options = PipeOptions { profile, patience: args.wait.unwrap_or(usual), progress };
+    let since = args.since.map(|span| {
+        now_millis().saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).max(1)
+    });
+    let terms = Terms { since, budget: args.budget, ..Terms::default() };
+    let patience = args.wait.unwrap_or(usual);
+    let options = PipeOptions { profile, terms, patience, progress };
     let session = pipe(app.store().clone(), keys, link.compat(), options);
     let done = runtime.block_on(async {
         tokio::select! {
@@ -167,7 +181,17 @@ fn along(now: &PipeProgress, open: Duration) -> String {
 
 fn report(context: &mut Context, app: &App, done: &PipeDone) -> Result<Exit, CliError> {
     let PipeDone {
-        device, received, sent, bytes_in, bytes_out, repeated, more, profile, line, ..
+        device,
+        received,
+        sent,
+        bytes_in,
+        bytes_out,
+        repeated,
+        left_out,
+        more,
+        profile,
+        line,
+        ..
     } = *done;
     if context.ui.is_json() {
         let (device, unread) = (device.full(), status::unread(app)?);
@@ -179,6 +203,7 @@ fn report(context: &mut Context, app: &App, done: &PipeDone) -> Result<Exit, Cli
             bytes_in,
             bytes_out,
             repeated,
+            left_out,
             more,
             profile,
             line,
@@ -187,9 +212,15 @@ fn report(context: &mut Context, app: &App, done: &PipeDone) -> Result<Exit, Cli
         context.ui.json_aside("sync", &piped)?;
     } else {
         let who = device.short();
-        context.ui.say(format!("in step with {who}: {received} received, {sent} sent"));
+        let step = if more { "not yet in step" } else { "in step" };
+        context.ui.say(format!("{step} with {who}: {received} received, {sent} sent"));
+        if left_out > 0 {
+            context
+                .ui
+                .say(format!("left for another time, whole or but for their headers: {left_out}"));
+        }
         if more {
-            context.ui.hint("there is more than one session carries: run it again");
+            context.ui.hint("there is more, here or there: run it again");
         }
     }
     Ok(if more { Exit::Unconfirmed } else { Exit::Done })

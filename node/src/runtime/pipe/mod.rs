@@ -39,7 +39,7 @@ use crate::net::device_key_of;
 use crate::profile::Profile;
 use crate::random::random_bytes;
 use crate::store::{Store, StoreError};
-use crate::sync::{Config, MAX_SESSION_ENTRIES, Progress, Role, Severity};
+use crate::sync::{Config, MAX_SESSION_ENTRIES, Progress, Role, Severity, Terms};
 
 /// What a stream of this kind begins with; the digit is its version.
 const MAGIC: &[u8; 13] = b"lanai-pipe/1\n";
@@ -49,6 +49,8 @@ const GREETING_BYTES: usize = MAGIC.len() + 16;
 /// Bytes of entries sent in one piece. A piece counts only whole, so a line that breaks repeats this
 /// much and what was sealed together with it.
 const PIECE_BYTES: usize = 16 * 1024;
+/// Greetings and handshake, both ways, about.
+const MEETING_BYTES: u64 = 600;
 /// Bytes sealed in one record on a thin line: what is lost of it holds up all of it.
 const RECORD_BYTES: usize = 512;
 
@@ -57,6 +59,8 @@ const RECORD_BYTES: usize = 512;
 pub struct PipeOptions {
     /// What the link can bear.
     pub profile: Profile,
+    /// How much to carry, and nothing older. The budget is in bytes on the link, both ways, about.
+    pub terms: Terms,
     /// How long the other end may take to prove who it is.
     pub patience: Duration,
     /// Told how it comes along.
@@ -66,7 +70,12 @@ pub struct PipeOptions {
 impl PipeOptions {
     /// As over a local network; nobody is told how it comes along.
     pub fn new(patience: Duration) -> PipeOptions {
-        PipeOptions { profile: Profile::Lan, patience, progress: watch::Sender::default() }
+        PipeOptions {
+            profile: Profile::Lan,
+            terms: Terms::default(),
+            patience,
+            progress: watch::Sender::default(),
+        }
     }
 }
 
@@ -96,7 +105,9 @@ pub struct PipeDone {
     pub bytes_out: u64,
     /// Entries that came though they were held here already.
     pub repeated: u64,
-    /// There is more than one session carries.
+    /// Entries of this end that the terms left out, whole or but for their header.
+    pub left_out: u64,
+    /// There is more than this session carried.
     pub more: bool,
     /// The differences were known from what came since both held the same; no whole sets were compared.
     pub by_news: bool,
@@ -178,7 +189,7 @@ where
     if !members.flat_map(|m| &m.devices).any(|d| d.device == device) {
         return Err(PipeError::NotAMember(device));
     }
-    let config = match profile {
+    let mut config = match profile {
         Profile::Lan => Config {
             load_bytes: PIECE_BYTES,
             high_water: PIECE_BYTES,
@@ -187,7 +198,8 @@ where
         other => other.session(store.community()),
     };
     // Nobody starts the next session here.
-    let config = Config { session_entries: MAX_SESSION_ENTRIES, ..config };
+    config.session_entries = MAX_SESSION_ENTRIES;
+    config.terms = terms_inside(options.terms, line.as_ref());
     let (progress, counts) = (options.progress, line.as_ref().map(|line| line.counts.clone()));
     let tell = move |session| {
         let line = counts.as_ref().map(|counts| *counts.borrow());
@@ -195,7 +207,8 @@ where
     };
     tell(Progress::default());
     let end = drive(store, identity, device, link, role, config, Some(Box::new(tell))).await;
-    let SessionEnd { received, repeated, sent, bytes_in, bytes_out, by_news, outcome, .. } = end;
+    let SessionEnd { received, repeated, sent, bytes_in, bytes_out, left_out, .. } = end;
+    let SessionEnd { by_news, outcome, .. } = end;
     let mut why_ended = None;
     let mut carried = None;
     if let Some(ThinLine { task, counts }) = line {
@@ -211,6 +224,7 @@ where
             bytes_in,
             bytes_out,
             repeated,
+            left_out,
             more,
             by_news,
             profile,
@@ -223,6 +237,20 @@ where
             Err(PipeError::Session { severity, why, received, sent })
         }
     }
+}
+
+/// The terms of the session, given those of the link: what meeting took is spent, and sealing, frames
+/// and what is sent again take their share.
+fn terms_inside(terms: Terms, line: Option<&ThinLine>) -> Terms {
+    let (spent, share) = match line {
+        Some(line) => {
+            let counts = *line.counts.borrow();
+            (counts.bytes_in + counts.bytes_out, 82)
+        }
+        None => (MEETING_BYTES, 97),
+    };
+    let budget = terms.budget.map(|bytes| (bytes.saturating_sub(spent) / 100 * share).max(1));
+    Terms { budget, ..terms }
 }
 
 /// A stream that is sealed, and whose other end is known.

@@ -36,6 +36,13 @@ fn frames() {
         "000034010101010202020202020202020202020202020295dc84d7d9e03a3727dd71e7a61c4d9680\
          80800202050505050505060606060606",
     );
+    let terms = Terms { since: Some(1), budget: Some(300), metered: true };
+    pin(
+        FrameType::Hello,
+        &Hello { terms, ..Hello::new(&community, nonce, 4 << 20) }.encode(),
+        "00002c010101000202020202020202020202020202020295dc84d7d9e03a3727dd71e7a61c4d9680\
+         8080020001ac0201",
+    );
     let news = News::Came(vec![7, 1 << 63]);
     pin(FrameType::News, &news.encode(), "0000110e0000000000000000078000000000000000");
     pin(FrameType::News, &News::Whole.encode(), "0000010e01");

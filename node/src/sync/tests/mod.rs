@@ -6,4 +6,5 @@ mod golden;
 mod hostile;
 mod news;
 mod pair;
+mod terms;
 mod world;
