@@ -37,7 +37,7 @@ const KNOWN_PORT: u16 = 4100;
 /// Between two looks at the stores.
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two looks at the nodes' statuses.
-const STATUS_LOOK: Duration = Duration::from_millis(250);
+const STATUS_LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Way {
@@ -224,14 +224,27 @@ fn measure(args: &Args, dir: &Path) -> Result<()> {
     let start = Instant::now();
     let nodes: Vec<Running> =
         (0..number).map(|n| Running::start(args, dir, &program, n)).collect::<Result<_>>()?;
+    let cpu = |nodes: &[Running]| nodes.iter().filter_map(Running::cost).map(|c| c.0).sum::<f64>();
     let (first, last_up, found) = await_found(&nodes, start, Duration::from_secs(args.limit))?;
     let since_up = found.saturating_sub(last_up);
-    let graph = await_graph(&nodes, start)?;
-    let (whole, connected) = (start.elapsed(), graph);
+    let cpu_found = cpu(&nodes);
+    let connected = await_graph(&nodes, start)?;
+    let whole = start.elapsed();
     let degrees: Vec<usize> = connected.values().map(BTreeSet::len).collect();
     let far = connected.keys().filter_map(|from| farthest(&connected, from)).max().unwrap_or(0);
     await_quiet(&nodes)?;
+    let (cpu_quiet, quiet) = (cpu(&nodes), start.elapsed());
     let posts = posts(&nodes, args.posts)?;
+    if args.counters {
+        let (all, end) = (cpu(&nodes), start.elapsed());
+        println!(
+            "  CPU seconds: {cpu_found:.1} until found, {:.1} until at rest ({:.1} s), {:.1} for posts ({:.1} s)",
+            cpu_quiet - cpu_found,
+            (quiet - found).as_secs_f64(),
+            all - cpu_quiet,
+            (end - quiet).as_secs_f64()
+        );
+    }
     let cost: Vec<(f64, f64)> = nodes.iter().filter_map(Running::cost).collect();
     let cpu: f64 = cost.iter().map(|c| c.0).sum();
     let peak = cost.iter().map(|c| c.1).fold(0.0, f64::max);

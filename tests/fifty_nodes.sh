@@ -83,7 +83,7 @@ for run in $runs; do
     fi
     "$bench" --dir "$work/now" --namespace "$id-" --way "${run%-fakes}" --posts "$posts" \
         --limit "$limit" --program "$program" --counters >"$work/run.log" 2>&1 ||
-        { cat "$work/run.log"; tail -n 5 "$work"/now/*.log; fail "$run"; }
+        { cat "$work/run.log"; tail -q -n 2 "$work"/now/*.log; fail "$run"; }
     grep '^|' "$work/run.log"
     [ -n "${LANAI_COUNTERS:-}" ] && grep -v '^|' "$work/run.log"
     if [ -n "$fake" ]; then
