@@ -23,9 +23,9 @@ use super::endpoint::MAX_ENDPOINTS;
 use super::limiter::Limiter;
 use super::{Endpoint, Jitter};
 
-/// Time between two beacons once all is quiet, with few devices around.
+/// Time between two beacons once all is quiet; one second more for each device that was heard.
 pub const PAUSE: Duration = Duration::from_secs(20);
-/// Devices for each of which the pause grows by one second.
+/// But not more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// After each of the first beacons on an interface.
 const STEPS: [Duration; 4] = [
@@ -41,7 +41,7 @@ const FORGET: Duration = Duration::from_secs(300);
 /// How often what is heard of a device is passed on although nothing changed.
 const REFRESH: Duration = Duration::from_secs(15);
 /// Devices that answer one question, about.
-const ANSWERERS: usize = 64;
+const ANSWERERS: u64 = 64;
 /// Devices that are kept.
 const MAX_DEVICES: usize = 4096;
 /// Others who know the community's id and whose questions are kept, so that none is answered twice.
@@ -350,9 +350,8 @@ impl Announcer {
 
     /// Rule 2.
     fn answers(&mut self) -> bool {
-        let around = self.known.len().max(1);
-        let draw = self.jitter.next_u64() % u64::try_from(around).unwrap_or(u64::MAX);
-        draw < ANSWERERS as u64
+        let around = u64::try_from(self.known.len().max(1)).unwrap_or(u64::MAX);
+        self.jitter.next_u64() % around < ANSWERERS
     }
 
     /// What an asker can make use of: the addresses on the interface whose network it is most likely on.
@@ -398,7 +397,7 @@ impl Announcer {
     }
 }
 
-/// The addresses that somebody on the network of an interface can reach: its own, and global ones.
+/// The addresses of an interface, QUIC first: what is told on its network.
 #[must_use]
 pub fn on_interface(endpoints: &[Endpoint], interface: Ipv4Addr) -> Vec<Endpoint> {
     let mut few: Vec<Endpoint> =

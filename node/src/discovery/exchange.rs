@@ -165,7 +165,6 @@ impl Exchange {
     pub fn connected(&mut self, device: DeviceId, now: Instant) {
         let peer = Peer { due: now + SETTLING, told: None, taken: now };
         self.peers.insert(device, peer);
-        self.news(now);
     }
 
     /// It is gone.

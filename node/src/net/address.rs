@@ -115,7 +115,13 @@ pub(super) fn endpoint_of(address: &Multiaddr) -> Option<Endpoint> {
 
 /// The address of an endpoint, if [`dialable`] says yes to it.
 pub(super) fn address_of(endpoint: &Endpoint, peer: &PeerId) -> Option<Multiaddr> {
-    dialable(&endpoint.to_string().parse().ok()?, Some(peer))
+    let port = endpoint.address.port();
+    let bare = Multiaddr::empty().with(endpoint.address.ip().into());
+    let address = match endpoint.quic {
+        true => bare.with(Protocol::Udp(port)).with(Protocol::QuicV1),
+        false => bare.with(Protocol::Tcp(port)),
+    };
+    dialable(&address, Some(peer))
 }
 
 /// The IP address that `address` starts with.
@@ -222,6 +228,19 @@ mod tests {
         ] {
             assert_eq!(dialable(&address(refused), None), None, "{refused}");
         }
+    }
+
+    #[test]
+    fn endpoints_and_addresses_are_two_spellings() {
+        let peer = PeerId::random();
+        for text in ["/ip4/10.77.0.1/udp/4001/quic-v1", "/ip6/2001:db8::1/tcp/4001"] {
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert_eq!(address_of(&endpoint, &peer), Some(address(text)));
+            assert_eq!(endpoint_of(&address(text)), Some(endpoint));
+        }
+        let group = Endpoint { address: "224.0.0.251:1".parse().unwrap(), quic: true };
+        assert_eq!(address_of(&group, &peer), None);
+        assert_eq!(endpoint_of(&address("/dns4/porch/tcp/1")), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use libp2p::{Multiaddr, PeerId};
 
 use super::address::dialable;
-use super::neighbours::neighbours;
+use super::neighbours::{FEW, neighbours};
 
 /// Addresses kept for one peer, of each kind (remembered, discovered).
 pub(super) const MAX_ADDRESSES: usize = 16;
@@ -65,7 +65,7 @@ impl Default for Redial {
             first: Duration::from_secs(3),
             last: Duration::from_secs(15),
             higher_waits: Duration::from_secs(2),
-            at_once: 8,
+            at_once: 4,
         }
     }
 }
@@ -270,6 +270,11 @@ impl Book {
         is_new || was_unheard
     }
 
+    /// Whether it announced itself, or another member told of it: others are likely to know as well.
+    pub(super) fn is_announced(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|entry| entry.announced.is_some())
+    }
+
     /// It announced itself. Returns whether it had not been heard of lately.
     pub(super) fn announced(&mut self, peer: &PeerId, now: Instant) -> bool {
         let Some(entry) = self.peers.get_mut(peer) else { return false };
@@ -292,6 +297,15 @@ impl Book {
         }
         self.trim(None);
         gone
+    }
+
+    /// Whether there are so many members with an address that not all will be connected.
+    pub(super) fn are_many(&self) -> bool {
+        self.peers
+            .iter()
+            .filter(|(peer, entry)| self.members.contains(peer) && entry.has_address())
+            .nth(FEW)
+            .is_some()
     }
 
     /// Members that are around as far as is known; see rule 8.

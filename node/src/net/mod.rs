@@ -121,7 +121,7 @@ impl NetConfig {
             find_everybody: false,
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(5),
-            dial_timeout: Duration::from_secs(5),
+            dial_timeout: Duration::from_secs(8),
             stranger_idle: Duration::from_secs(15),
             stranger_lifetime: Duration::from_secs(300),
             promotion_grace: Duration::from_secs(10),

@@ -51,6 +51,11 @@ const LISTEN_RETRY: Duration = Duration::from_secs(5);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// What comes together is dialled together, after this time.
 const GATHERING: Duration = Duration::from_millis(40);
+/// Where many are found one after the other, dialling waits until so long nobody new was found, so that each
+/// picks its neighbours from all of them.
+const SETTLING: Duration = Duration::from_millis(800);
+/// But not longer than this.
+const LONGEST_SETTLING: Duration = Duration::from_secs(3);
 /// Lists of peers that wait to be taken in.
 const TOLD_QUEUE: usize = 64;
 /// How often what is announced no more is looked for.
@@ -126,6 +131,8 @@ pub(super) struct Task {
     /// Where lists of peers come in from their streams.
     told: mpsc::Sender<Vec<u8>>,
     redial_at: Option<Instant>,
+    /// When a row of finds began, and the last of them.
+    finding: Option<(Instant, Instant)>,
     forget_at: Instant,
     traffic: HashMap<PeerId, Traffic>,
     refusing_us: HashSet<PeerId>,
@@ -152,6 +159,7 @@ impl Task {
             exchange: Exchange::default(),
             told,
             redial_at: None,
+            finding: None,
             forget_at: Instant::now() + FORGET_LOOK,
             traffic: HashMap::new(),
             refusing_us: HashSet::new(),

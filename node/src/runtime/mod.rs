@@ -21,6 +21,7 @@
 //!    are counted by who they serve, and given back however they end (`tasks`, `doors`). What a peer
 //!    can make this node log is bounded (`throttle`).
 
+mod addresses;
 mod admit;
 mod doors;
 mod enrol;

@@ -10,6 +10,7 @@ use lanai_crdt::id::{CommunityId, DeviceId};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use super::addresses::Addresses;
 use super::admit::{self, Served};
 use super::doors::Doors;
 use super::enrol;
@@ -132,6 +133,7 @@ pub struct Node {
     files: Files,
     fold: Arc<Notify>,
     waiters: Vec<SyncWaiter>,
+    addresses: Addresses,
     seen_change: i64,
     announced: i64,
     started: Instant,
@@ -195,6 +197,7 @@ pub async fn run_as(
         files,
         fold,
         waiters: Vec::new(),
+        addresses: Addresses::default(),
         seen_change: 0,
         announced: blocking({
             let store = store.clone();
@@ -266,6 +269,9 @@ pub async fn run_as(
         node.open_due_sessions();
     };
     tracing::info!("node stops");
+    if let Err(e) = node.keep_addresses(true).await {
+        tracing::warn!("addresses of peers are not kept: {e}");
+    }
     folder.abort();
     rester.abort();
     let ending = async {
@@ -325,7 +331,7 @@ impl Node {
                         self.peers.spare(&device);
                     }
                     if outbound {
-                        self.remember(peer, &[address]).await?;
+                        self.remember(peer, &[address]);
                     }
                 }
             }
@@ -337,7 +343,7 @@ impl Node {
                     self.files.disconnected(&device);
                 }
             }
-            NetEvent::Addresses { peer, addresses } => self.remember(peer, &addresses).await?,
+            NetEvent::Addresses { peer, addresses } => self.remember(peer, &addresses),
             NetEvent::Gossip { message_id, source, topic, data } => {
                 let message = live::LiveMessage { message_id, source, data };
                 if topic != self.topic || self.live.try_send(message).is_err() {
@@ -528,6 +534,7 @@ impl Node {
 
     /// Regular look: has another process written to the store? Has a waiter's time come?
     async fn on_look(&mut self) -> Result<(), RuntimeError> {
+        self.keep_addresses(false).await?;
         let store = self.store.clone();
         let change = blocking(move || store.newest_arrival()).await??;
         if change != self.seen_change {
@@ -644,15 +651,20 @@ impl Node {
         Ok(())
     }
 
-    async fn remember(&self, peer: PeerId, addresses: &[Multiaddr]) -> Result<(), RuntimeError> {
-        let Some(device) = device_of(&peer) else { return Ok(()) };
-        self.net.remember(peer, addresses.to_vec()).await?;
-        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let store = self.store.clone();
-        blocking(move || {
-            texts.iter().try_for_each(|text| store.remember_peer(&device, text, now_millis()))
-        })
-        .await??;
+    /// The network knows them already.
+    fn remember(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        if let Some(device) = device_of(&peer) {
+            let texts = addresses.iter().map(ToString::to_string);
+            self.addresses.add(device, texts, Instant::now());
+        }
+    }
+
+    async fn keep_addresses(&mut self, all: bool) -> Result<(), RuntimeError> {
+        let addresses = self.addresses.take(Instant::now(), all);
+        if !addresses.is_empty() {
+            let store = self.store.clone();
+            blocking(move || store.remember_peers(&addresses, now_millis())).await??;
+        }
         Ok(())
     }
 

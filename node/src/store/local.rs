@@ -46,22 +46,36 @@ impl Store {
         address: &str,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        if address.len() > MAX_ADDRESS_BYTES {
-            return Ok(());
-        }
+        self.remember_peers(&[(*device, address.to_owned())], now_ms)
+    }
+
+    /// As [`remember_peer`](Self::remember_peer), for many at once.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub fn remember_peers(
+        &self,
+        addresses: &[(DeviceId, String)],
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         self.inner.write(Durability::Normal, now_ms, |ctx| {
-            ctx.conn
-                .prepare_cached(
-                    "INSERT INTO peers (device, address, seen) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (device, address) DO UPDATE SET seen = max(seen, excluded.seen)",
-                )?
-                .execute((device.as_bytes(), address, now_ms.cast_signed()))?;
-            ctx.conn
-                .prepare_cached(
-                    "DELETE FROM peers WHERE device = ?1 AND address NOT IN (
-                     SELECT address FROM peers WHERE device = ?1 ORDER BY seen DESC LIMIT ?2)",
-                )?
-                .execute((device.as_bytes(), MAX_ADDRESSES))?;
+            for (device, address) in addresses.iter().filter(|(_, a)| a.len() <= MAX_ADDRESS_BYTES)
+            {
+                ctx.conn
+                    .prepare_cached(
+                        "INSERT INTO peers (device, address, seen) VALUES (?1, ?2, ?3)
+                         ON CONFLICT (device, address)
+                         DO UPDATE SET seen = max(seen, excluded.seen)",
+                    )?
+                    .execute((device.as_bytes(), address, now_ms.cast_signed()))?;
+                ctx.conn
+                    .prepare_cached(
+                        "DELETE FROM peers WHERE device = ?1 AND address NOT IN (
+                         SELECT address FROM peers WHERE device = ?1 ORDER BY seen DESC LIMIT ?2)",
+                    )?
+                    .execute((device.as_bytes(), MAX_ADDRESSES))?;
+            }
             Ok(())
         })
     }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::super::address::{dialable, split_peer};
 use super::super::{DialError, DialTarget, NetEvent, Purpose};
-use super::{Dial, GATHERING, MAX_ERROR_TEXT, Task};
+use super::{Dial, GATHERING, LONGEST_SETTLING, MAX_ERROR_TEXT, SETTLING, Task};
 
 impl Task {
     pub(super) fn dial(
@@ -76,6 +76,23 @@ impl Task {
         self.redial_at.get_or_insert_with(|| Instant::now() + GATHERING);
     }
 
+    /// Somebody new was found.
+    pub(super) fn note_find(&mut self, now: Instant) {
+        let began = self.finding.map_or(now, |(began, _)| began);
+        self.finding = Some((began, now));
+    }
+
+    /// When a row of finds that is still going on may be taken to be over.
+    fn settles_at(&mut self, now: Instant) -> Option<Instant> {
+        let (began, last) = self.finding?;
+        let settled = (last + SETTLING).min(began + LONGEST_SETTLING);
+        if now >= settled {
+            self.finding = None;
+            return None;
+        }
+        self.book.are_many().then_some(settled)
+    }
+
     pub(super) fn redial(&mut self) {
         self.redial_at = None;
         let now = Instant::now();
@@ -85,6 +102,13 @@ impl Task {
             .filter(|c| c.member && !c.superseded)
             .map(|c| c.peer)
             .collect();
+        // Whoever is alone does not wait for more.
+        if !(connected.is_empty() && self.dials.is_empty())
+            && let Some(settled) = self.settles_at(now)
+        {
+            self.redial_at = Some(settled);
+            return;
+        }
         let due = self.book.due(now, connected.is_empty(), |peer| connected.contains(peer));
         for (peer, addresses) in due {
             let options = peer_options(peer, addresses);

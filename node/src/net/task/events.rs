@@ -204,9 +204,13 @@ impl Task {
             addresses.truncate(MAX_ADDRESSES);
         }
         if !addresses.is_empty() && addresses != connection.told {
+            let is_first = connection.told.is_empty();
             connection.told.clone_from(&addresses);
             self.book.remember(peer, &addresses, Instant::now());
-            self.exchange.news(Instant::now());
+            // Where somebody is who announces it is no news to others on this network.
+            if !(is_first && self.book.is_announced(&peer)) {
+                self.exchange.news(Instant::now());
+            }
             self.emit(NetEvent::Addresses { peer, addresses });
         }
     }

@@ -42,6 +42,7 @@ impl Task {
                     let addresses = self.book.addresses(&peer);
                     self.emit(NetEvent::Discovered { peer, addresses });
                     self.exchange.news(now);
+                    self.note_find(now);
                 }
                 self.redial_soon();
             }
@@ -140,6 +141,7 @@ impl Task {
         }
         if some_new {
             self.exchange.news(now);
+            self.note_find(now);
             self.redial_soon();
         }
     }
