@@ -225,7 +225,23 @@ impl Announcer {
                     self.start_over(&changed, now);
                 }
             }
-            Input::Interest(interest) => self.interest = interest,
+            Input::Interest(interest) => {
+                let grew = match (&self.interest, &interest) {
+                    (Interest::Members(old), Interest::Members(new)) => !new.is_subset(old),
+                    _ => true,
+                };
+                self.interest = interest;
+                // Whoever was passed over until now may have answered already, as a node's first
+                // answers do that come while it still reads who its members are.
+                let asked = |schedule: &Schedule| schedule.step >= ASKING;
+                let again: Vec<Ipv4Addr> = self
+                    .interfaces
+                    .iter()
+                    .filter(|(_, schedule)| grew && asked(schedule))
+                    .map(|(ip, _)| *ip)
+                    .collect();
+                self.start_over(&again, now);
+            }
             Input::Datagram { from, bytes } => return self.datagram(from, bytes, now),
             Input::Woke => {
                 let all: Vec<Ipv4Addr> = self.interfaces.keys().copied().collect();
@@ -586,6 +602,33 @@ mod tests {
             assert!(matches!(&out[..], [Output::Send(Target::One(_), _)]), "{out:?}");
             assert!(b.hear(b.ip, &sealed, start).is_empty(), "recorded and sent again");
         }
+    }
+
+    #[test]
+    fn who_learns_of_members_asks_again() {
+        let start = Instant::now();
+        let (mut a, mut b) = (Host::new(1, &[], start), Host::new(2, &[1, 2], start));
+        let mut now = start;
+        for _ in 0..20 {
+            now += ms(100);
+            for out in a.tick(now) {
+                let Output::Send(_, beacon) = out else { panic!() };
+                let sealed = a.seal(&beacon);
+                for answer in b.hear(a.ip, &sealed, now) {
+                    let Output::Send(_, beacon) = answer else { continue };
+                    let sealed = b.seal(&beacon);
+                    assert!(a.hear(b.ip, &sealed, now).is_empty(), "it knows no members yet");
+                }
+            }
+        }
+        let members = Arc::new([1, 2].map(|n| secret(n).device()).into());
+        a.machine.handle(Input::Interest(Interest::Members(members)), now, NOON);
+        now += ms(100);
+        let question = a.ask(now);
+        let out = b.hear(a.ip, &question, now);
+        let Some(Output::Send(_, answer)) = out.first() else { panic!("{out:?}") };
+        let answer = b.seal(&answer.clone());
+        assert_eq!(a.hear(b.ip, &answer, now).len(), 1);
     }
 
     #[test]

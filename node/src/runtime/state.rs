@@ -229,7 +229,10 @@ pub async fn run_as(
         let step = tokio::select! {
             () = &mut stop => break Ok(()),
             event = events.recv() => match event {
-                Some(event) => node.on_net(event).await,
+                Some(event) => {
+                    node.on_net(event);
+                    Ok(())
+                }
                 None => break Err(RuntimeError::Task("the network ended".into())),
             },
             Some(incoming) = control.recv() => match incoming.request {
@@ -310,7 +313,7 @@ impl Node {
         *counter = counter.saturating_add(n);
     }
 
-    async fn on_net(&mut self, event: NetEvent) -> Result<(), RuntimeError> {
+    fn on_net(&mut self, event: NetEvent) {
         let now = Instant::now();
         match event {
             NetEvent::Listening(address) => tracing::info!("listening on {address}"),
@@ -369,7 +372,6 @@ impl Node {
             | NetEvent::Expired { .. }
             | NetEvent::DialFailed { .. } => {}
         }
-        Ok(())
     }
 
     fn accept_session(&mut self, peer: PeerId, stream: NetStream) {
