@@ -5,7 +5,7 @@ use super::*;
 const SMALL: &str = r#"
 title = "three and a forker"
 outcome = "Both branches are everywhere."
-seconds = 30
+seconds = 90
 nodes = [
   { name = "ana" },
   { name = "bo", clock = "1970" },
@@ -14,7 +14,7 @@ nodes = [
 ]
 timeline = [
   { at = 1, who = "ana", do = "post", as = "plan", text = "Who brings the tables?" },
-  { at = 20, who = "mal", do = "turn" },
+  { at = 40, who = "mal", do = "turn" },
 ]
 [expect]
 members = ["ana", "bo", "cleo", "mal"]
