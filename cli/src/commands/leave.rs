@@ -3,6 +3,7 @@
 //! Nothing that was written can be called back, and the home stays readable: all of it moves into a
 //! directory inside the home, which is a home of its own. The home is free for another community.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -72,17 +73,19 @@ fn tell(context: &mut Context, app: &App) -> Result<usize, CliError> {
     let me = app.store().own_member()?.and_then(|me| roster.member(&me).cloned());
     let Some(me) = me.filter(|_| roster.members().len() > 1) else { return Ok(0) };
     let subject = Subject::Member((*me.id.as_bytes()).into());
-    let connected = |home: &Home| -> Result<usize, CliError> {
-        Ok(node::status_of(home)?.map_or(0, |status| status.peers.len()))
+    let connected = |home: &Home| -> Result<BTreeSet<String>, CliError> {
+        let peers = node::status_of(home)?.map(|status| status.peers).unwrap_or_default();
+        Ok(peers.into_iter().map(|peer| peer.device).collect())
     };
     let before = connected(app.home())?;
     govern::say_taken_away(context, app, &me, subject, govern::Why::default())?;
-    // Whoever hears of it hangs up.
+    // Whoever hears of it hangs up; that this node then calls again does not undo it.
+    let mut told = BTreeSet::new();
     let until = Instant::now() + TELLING;
     loop {
-        let left = connected(app.home())?;
-        if left == 0 || Instant::now() >= until {
-            return Ok(before.saturating_sub(left));
+        told.extend(before.difference(&connected(app.home())?).cloned());
+        if told.len() == before.len() || Instant::now() >= until {
+            return Ok(told.len());
         }
         std::thread::sleep(LOOK);
     }
