@@ -38,6 +38,7 @@ mod tasks;
 mod tell;
 mod throttle;
 mod top_up;
+mod typed;
 
 pub use joining::{JoinEvent, JoinOptions, JoinRunError, Joined, join};
 pub use pipe::{PipeDone, PipeError, PipeOptions, PipeProgress, pipe};

@@ -25,6 +25,7 @@ use super::tasks::{Label, Sessions};
 use super::tell;
 use super::throttle::Throttle;
 use super::top_up::TopUp;
+use super::typed::dial_until_met;
 use super::{LOOK_EVERY, STOP_PATIENCE, now_millis};
 use crate::control::{
     self, AbsentPeer, Events, NodeStatus, PeerStatus, Reply, Request, SyncOutcome,
@@ -217,7 +218,7 @@ pub async fn run_as(
     node.remember_addresses().await?;
     node.fold.notify_one();
     for address in options.dial {
-        node.dial(address);
+        dial_until_met(node.net.clone(), address);
     }
     tracing::info!(community = %node.community, peer = %node.net.local_peer(), "node started");
 
@@ -684,15 +685,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    fn dial(&self, address: Multiaddr) {
-        let net = self.net.clone();
-        tokio::spawn(async move {
-            if let Err(e) = net.dial(DialTarget::Address(address.clone()), Purpose::Member).await {
-                tracing::warn!("{address}: {e}");
-            }
-        });
     }
 
     async fn on_request(
