@@ -56,6 +56,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let members: HashSet<_> =
         devices.filter_map(|d| peer_id_of(d.device.as_bytes()).ok()).collect();
     net.set_members(members).await?;
+    // A connection to who follows no topic is soon renewed.
+    net.subscribe("lanai/file-peer").await?;
     let blobs = Blobs::of_home(&home);
     let given = Arc::new(AtomicU32::new(0));
     while let Some(event) = events.recv().await {

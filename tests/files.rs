@@ -85,15 +85,19 @@ fn counter(home: &Home, name: &str) -> u64 {
     found.map_or(0, |counter| counter[1].as_u64().unwrap())
 }
 
+/// How many devices are connected.
+fn peers(home: &Home) -> usize {
+    home.json(&["status"])["node"]["peers"].as_array().unwrap().len()
+}
+
 /// Connects to a device that does not sync, besides which so many are connected in all.
 fn meet(home: &Home, peer: &Peer, connected: usize) {
     // Nobody new confirms anything.
     let ran = home.try_run(&["sync", "--peer", &peer.address, "--wait", "1s"]);
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
     until("it is connected", || {
-        let count = home.json(&["status"])["node"]["peers"].as_array().unwrap().len();
         assert!(ran.status.code() != Some(1), "{said}");
-        count >= connected
+        peers(home) >= connected
     });
 }
 
@@ -200,7 +204,7 @@ fn fifty_megabytes_come_from_two_peers_of_which_one_dies_past_a_liar_who_is_name
 }
 
 #[test]
-fn a_killed_node_fetches_nothing_twice() {
+fn a_killed_node_goes_on_where_it_was_and_fetches_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let [ana, ben, cleo] = ["ana", "ben", "cleo"].map(|n| Home::new(dir.path(), n));
     ana.up();
@@ -223,24 +227,28 @@ fn a_killed_node_fetches_nothing_twice() {
 
     ana.stop();
     ben.stop();
+    until("nobody is connected any more", || peers(&cleo) == 0);
+    let staller = Peer::start(&ben, &["--stall-after", "60"]);
+    meet(&cleo, &staller, 1);
     let out = dir.path().join("got.bin");
-    // Nobody gives it in time: exit code 7, and who is known to have it.
+    // Nobody gives the rest in time: exit code 7, and who is known to have it.
     let ran = cleo.try_run(&["file", "get", &id, "--out", out.to_str().unwrap(), "--wait", "2s"]);
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(7), "{said}");
     assert!(said.contains("ana added it") && said.contains("--wait 1h"), "{said}");
     assert!(!out.exists());
-    let have = u64::from(progress(&cleo, &id).have);
+    assert_eq!(progress(&cleo, &id).have, 60);
     signal(&cleo, "KILL");
     until("the killed node is gone", || cleo.json(&["status"])["node"].is_null());
 
+    drop(staller);
     ana.up();
     cleo.up();
     connect(&cleo, &ana);
     get(&cleo, &id, &out);
     assert!(std::fs::read(&out).unwrap() == content, "other bytes came out");
     let groups = 10_000_000_u64.div_ceil(64 * 1024 - 16);
-    assert_eq!(counter(&cleo, "file groups received"), groups - have);
+    assert_eq!(counter(&cleo, "file groups received"), groups - 60);
 
     // What its author takes back is given to nobody any more.
     cleo.run(&["file", "drop", &id]);

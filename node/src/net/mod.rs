@@ -15,7 +15,8 @@
 //!    [`NetEvent::Disconnected`] speak of the first and the last one of a kind.
 //! 4. **Dead links are closed.** A connection on which no ping was answered for `ping_interval +
 //!    ping_timeout` and a second is closed. (libp2p's ping forgives a first failure silently, and a
-//!    cut TCP link stays "connected" for minutes.)
+//!    cut TCP link stays "connected" for minutes.) [`NetHandle::shutdown`] leaves time for the peers to
+//!    be told, so that nobody has to find this out of a node that stopped.
 //! 5. **Gossip is a courtesy.** It may be dropped anywhere: slow peer, full queue, too many messages a
 //!    second. Publishing to nobody is success. Only sync makes delivery certain.
 //! 6. **Every queue is bounded, and no two wait for each other.** The task never waits for the reader of
@@ -416,7 +417,8 @@ impl NetHandle {
         self.send(NetCommand::Remember(peer, addresses)).await
     }
 
-    /// Connects, or finds that there is a fitting connection already. Returns who answered.
+    /// Connects, or finds that there is a fitting connection already; then a member's addresses are kept for
+    /// when that one ends. Returns who answered.
     ///
     /// # Errors
     /// See [`DialError`].

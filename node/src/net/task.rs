@@ -19,7 +19,7 @@ use super::lan::{Found, Lan};
 use super::status::{ConnectionInfo, Counters, NetStatus, PeerInfo};
 use super::{
     Acceptance, DialError, GossipId, MAX_GOSSIP_BYTES, NetCommand, NetConfig, NetError, NetEvent,
-    Protocol, Purpose, transport_of,
+    Protocol, Purpose, Transport, transport_of,
 };
 use crate::discovery::exchange::Exchange;
 
@@ -49,6 +49,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 const LISTEN_RETRY: Duration = Duration::from_secs(5);
 /// How long the peers' connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// And how long the packets that say so over QUIC may take to leave.
+const LAST_PACKETS: Duration = Duration::from_millis(100);
 /// What comes together is dialled together, after this time.
 const GATHERING: Duration = Duration::from_millis(40);
 /// Where many are found one after the other, dialling waits until so long nobody new was found, so that each
@@ -257,6 +259,8 @@ impl Task {
     }
 
     async fn say_goodbye(&mut self) {
+        let over_quic =
+            self.connections.values().any(|c| transport_of(&c.address) == Some(Transport::Quic));
         for peer in self.connections.values().map(|c| c.peer).collect::<HashSet<_>>() {
             // An error says that it is not connected any more.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -268,6 +272,12 @@ impl Task {
         };
         // A peer that does not answer does not hold us up.
         let _ = tokio::time::timeout(GOODBYE, closed).await;
+        // A QUIC connection counts as closed before its own task has sent the packet that says so, and
+        // libp2p does not tell when it has. A process that ends at once takes the packet with it, and the
+        // peer believes itself connected until its pings fail.
+        if over_quic {
+            tokio::time::sleep(LAST_PACKETS).await;
+        }
     }
 
     // ---- events out -------------------------------------------------------------------------

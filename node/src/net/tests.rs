@@ -228,6 +228,65 @@ async fn members_exchange_gossip_and_streams_over_quic() {
     members_meet(Transport::Quic).await;
 }
 
+/// How a node ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Stopped,
+    Killed,
+}
+
+/// Starts a node that connects to another one and ends, in a runtime that ends with it, as a process does.
+async fn come_and_go(end: End, seed: u8, transport: Transport, other: PeerId, address: Multiaddr) {
+    let process = move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let node = Node::start(seed, transport, &[1, 2]).await;
+            let target = DialTarget::Peer { peer: other, addresses: vec![address] };
+            assert_eq!(node.net.dial(target, Purpose::Member).await, Ok(other));
+            // An answer: the other side has the connection too.
+            let _stream = node.net.open_sync(other).await.unwrap();
+            if end == End::Stopped {
+                timeout(DEADLINE, node.net.shutdown()).await.unwrap();
+            } else {
+                // No task runs any more when the node is dropped, so nothing is closed.
+                std::mem::forget(node);
+            }
+        });
+        runtime.shutdown_background();
+    };
+    tokio::task::spawn_blocking(process).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stops_is_gone_for_its_peers_at_once() {
+    // Well before a ping that nobody answers, or silence, would tell.
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    for transport in [Transport::Tcp, Transport::Quic] {
+        let mut stays = Node::start(1, transport, &[1, 2]).await;
+        for round in 0..20 {
+            come_and_go(End::Stopped, 2, transport, stays.peer(), stays.address().await).await;
+            let gone = timeout(AT_ONCE, stays.disconnected(peer(2), true)).await;
+            assert!(gone.is_ok(), "{transport:?}: round {round}: it is still taken for connected");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_given_for_a_peer_that_died_unnoticed_is_used_once_it_is_noticed() {
+    let mut stays = Node::start(1, Transport::Quic, &[1, 2]).await;
+    come_and_go(End::Killed, 2, Transport::Quic, stays.peer(), stays.address().await).await;
+    stays.connected(peer(2), true).await;
+    // It comes back elsewhere, knows of nobody, and the death of the first has not been noticed.
+    let mut back = Node::start(2, Transport::Tcp, &[1, 2]).await;
+    let target = DialTarget::Peer { peer: back.peer(), addresses: vec![back.address().await] };
+    assert_eq!(stays.net.dial(target, Purpose::Member).await, Ok(back.peer()));
+    back.connected(stays.peer(), true).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_gets_join_and_nothing_else_until_it_is_a_member() {
     const A: u8 = 1;

@@ -40,7 +40,7 @@ impl Task {
 
     /// What to dial, or the answer if there is nothing to dial.
     fn dial_options(
-        &self,
+        &mut self,
         target: DialTarget,
         purpose: Purpose,
     ) -> Result<(Option<PeerId>, DialOpts), Result<PeerId, DialError>> {
@@ -56,6 +56,10 @@ impl Task {
                     return Err(Err(DialError::NotAMember(peer)));
                 }
                 if self.has(&peer, true) || (purpose == Purpose::Join && self.has(&peer, false)) {
+                    // The connection may be to where the peer was before, and not known to be dead yet.
+                    if is_member {
+                        self.book.remember(peer, &addresses, Instant::now());
+                    }
                     return Err(Ok(peer));
                 }
                 let mut usable: Vec<Multiaddr> =
