@@ -16,10 +16,11 @@
 //! - nothing new, and 100 new: on an open connection;
 //! - live: from one person's commit to another's readable view, 200 times;
 //! - a node that starts on the received store, and what it takes while nothing happens;
-//! - `lanai threads`, `read`, `search` and `status` as new processes, if the program is built beside this
+//! - `lanai threads`, `read`, `search`, `status` and `inbox` as new processes, if the program is built beside this
 //!   example.
 //!
-//! A million posts, kept for a second run: `--posts 1000000 --large --dir /some/where`.
+//! A million posts, kept for a second run: `--posts 1000000 --large --dir /some/where`; with `--open` only a node
+//! that starts on them, and the commands.
 
 #![allow(clippy::print_stdout)]
 
@@ -70,6 +71,9 @@ struct Args {
     /// Leave out the store alone, which takes the time and space of three more.
     #[arg(long)]
     large: bool,
+    /// Only what opening the store takes: the start, the idle node, and commands, by the one who has all posts.
+    #[arg(long)]
+    open: bool,
 }
 
 fn main() -> Result<()> {
@@ -79,6 +83,10 @@ fn main() -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let dir = args.dir.as_deref().unwrap_or(temporary.path());
     let ana = sender(&args, dir, &mut random)?;
+    if args.open {
+        start_and_idle(&ana, Duration::from_secs(args.idle))?;
+        return commands(&ana);
+    }
     let ben = match home(dir, "Ben")?.has_store() {
         true => return Err(format!("{} holds a Ben already: remove it", dir.display()).into()),
         false => ana.admit(dir, "Ben")?,

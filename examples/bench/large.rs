@@ -66,7 +66,8 @@ pub(crate) fn commands(person: &Person) -> Result<()> {
         ("threads", vec![vec!["threads"]; RUNS]),
         ("read", roots.iter().map(|root| vec!["read", root.as_str()]).collect()),
         ("search", searches.iter().map(|word| vec!["search", *word]).collect()),
-        ("status", vec![vec!["status"]; RUNS / 4]),
+        ("status", vec![vec!["status"]; RUNS]),
+        ("inbox", vec![vec!["inbox"]; RUNS]),
     ];
     for (name, runs) in &mut kinds {
         let mut times = runs.iter().map(|args| one(args)).collect::<Result<Vec<_>>>()?;

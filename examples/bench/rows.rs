@@ -54,8 +54,9 @@ pub(crate) fn insert_same_rows(from: &Person) -> Result<SameRows> {
         target.pragma_update(None, pragma, value)?;
     }
     let wanted = |name: &str| TABLES.contains(&name) || name == "fts";
-    let mut schema =
-        source.prepare("SELECT tbl_name, sql FROM sqlite_schema WHERE sql NOT NULL")?;
+    let mut schema = source.prepare(
+        "SELECT tbl_name, sql FROM sqlite_schema WHERE sql NOT NULL AND type <> 'trigger'",
+    )?;
     let mut found = schema.query([])?;
     while let Some(row) = found.next()? {
         if wanted(&row.get::<_, String>(0)?) {

@@ -122,23 +122,30 @@ struct Listed {
 pub(super) fn run(context: &mut Context, args: &InboxArgs) -> Result<Exit, CliError> {
     let app = App::open(context)?;
     app.catch_up()?;
-    let inbox = show(context, &app, args)?;
     if args.mark_all {
-        let marked = app.store().mark_all_read(&inbox)?;
+        let (inbox, new) = app.store().inbox_to_mark((context.clock)(), args.limit.max(1))?;
+        tell(context, &app, args, inbox)?;
+        let marked = app.store().mark_all_read(&new)?;
         context.ui.say(match marked {
             0 => "nothing was new".to_owned(),
             1 => "1 post is marked as read".to_owned(),
             n => format!("{n} posts are marked as read"),
         });
+    } else {
+        show(context, &app, args)?;
     }
     Ok(Exit::Done)
 }
 
 /// Prints the inbox of a community that is open: also what `lanai up` ends with. Marks nothing.
-pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result<Inbox, CliError> {
+pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result<(), CliError> {
+    let inbox = app.store().inbox((context.clock)(), args.limit.max(1))?;
+    tell(context, app, args, inbox)
+}
+
+fn tell(context: &mut Context, app: &App, args: &InboxArgs, inbox: Inbox) -> Result<(), CliError> {
     let people = app.people()?;
     let limit = args.limit.max(1);
-    let inbox = app.store().inbox((context.clock)(), limit)?;
     let mut read = Vec::new();
     if args.all {
         read = app.store().threads(&ThreadFilter { limit, ..ThreadFilter::default() })?;
@@ -150,11 +157,10 @@ pub(crate) fn show(context: &mut Context, app: &App, args: &InboxArgs) -> Result
     let listed = Listed { inbox, due: outcome::due(context, app)?, proposed, talks, read };
     let texts = Texts::new(app);
     if context.ui.is_json() {
-        json(context, app, &people, &listed, texts)?;
+        json(context, app, &people, &listed, texts)
     } else {
-        text(context, app, &people, &listed, texts)?;
+        text(context, app, &people, &listed, texts)
     }
-    Ok(listed.inbox)
 }
 
 fn json(

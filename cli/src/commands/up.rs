@@ -215,7 +215,7 @@ fn inbox_of(context: &mut Context, app: &App) -> Result<(), CliError> {
     if context.ui.is_json() {
         return Ok(());
     }
-    inbox::show(context, app, &InboxArgs { all: false, mark_all: false, limit: INBOX }).map(|_| ())
+    inbox::show(context, app, &InboxArgs { all: false, mark_all: false, limit: INBOX })
 }
 
 #[cfg(test)]

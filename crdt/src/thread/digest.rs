@@ -48,6 +48,11 @@ impl Digest {
         self.0.finalize().into()
     }
 
+    /// As many bytes as are wanted, instead of 32.
+    pub(crate) fn fill(&self, out: &mut [u8]) {
+        self.0.finalize_xof().fill(out);
+    }
+
     fn entry_ids(&mut self, ids: &[EntryId]) {
         self.length(ids.len());
         ids.iter().for_each(|i| self.id(i.as_bytes()));

@@ -41,12 +41,15 @@ pub enum Damage {
         /// Rows that there should be.
         expected: u64,
     },
+    /// What is kept of all threads together differs from the threads.
+    #[error("the counts over all threads differ from the threads")]
+    Tallies,
 }
 
 impl Damage {
     /// Whether folding the views anew mends it.
     pub const fn is_of_views(&self) -> bool {
-        matches!(self, Damage::Thread(_) | Damage::Index { .. })
+        matches!(self, Damage::Thread(_) | Damage::Index { .. } | Damage::Tallies)
     }
 }
 
@@ -229,6 +232,9 @@ impl Store {
         if found.unsigned_abs() != posts {
             report.damage.push(Damage::Index { found: found.unsigned_abs(), expected: posts });
         }
+        if !super::tallies::hold(conn)? {
+            report.damage.push(Damage::Tallies);
+        }
         Ok(())
     }
 
@@ -302,6 +308,7 @@ impl Store {
             ctx.conn.execute_batch(schema::DROP_VIEWS)?;
             ctx.conn.execute_batch(super::search::DROP)?;
             ctx.conn.execute_batch(super::files::DROP)?;
+            ctx.conn.execute_batch(super::tallies::DROP)?;
             ctx.stand_without_payloads()
         })?;
         let mut rebuilt = Rebuilt::default();

@@ -77,6 +77,7 @@ mod search;
 mod side;
 mod stats;
 mod sync_reads;
+mod tallies;
 mod token;
 mod write;
 
@@ -86,9 +87,9 @@ pub(crate) mod tests;
 pub use ahead::Exchange;
 pub use append::{Author, Founding, NewEntry, NewRef};
 pub use attention::{
-    About, AskFacts, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, MyTopic, Need,
-    Needs, Newcomer, Outcome, OutcomeDelays, Rank, Stance, Tending, TopicSource, TopicSummary,
-    Unanswered, Watch, WhyDue, mentions, own_handles,
+    About, AllNew, AskFacts, DueOutcome, ForMe, Hidden, Inbox, InboxPost, InboxThread, MyTopic,
+    Need, Needs, Newcomer, Outcome, OutcomeDelays, Rank, Stance, Tending, TopicSource,
+    TopicSummary, Unanswered, Watch, WhyDue, mentions, own_handles,
 };
 pub use backup::Restored;
 pub use bases::{MAX_NEWS_RUNS, SyncState};
@@ -312,7 +313,9 @@ impl Store {
         ) else {
             return Err(StoreError::Unfinished(place.db.clone()));
         };
-        Ok(Store::assemble(place, conn, community, own, migrated))
+        let store = Store::assemble(place, conn, community, own, migrated);
+        store.tally()?;
+        Ok(store)
     }
 
     /// Makes the file for a new store, or takes over one that was never finished.

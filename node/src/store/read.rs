@@ -9,6 +9,7 @@ use lanai_crdt::entry::Header;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, IdPrefix, MemberId};
 use lanai_crdt::payload::{Body, Kind, Profile, Role, ThreadState};
 use lanai_crdt::people::{CommunityView, TendView, fold_community, fold_people, fold_tends};
+use lanai_crdt::roster::Roster;
 use lanai_crdt::state::state_hash;
 use lanai_crdt::thread::{TalkEntry, Thread, ThreadKind, fold_threads};
 use rusqlite::types::Value;
@@ -18,6 +19,7 @@ use super::attention::{AskFacts, Stance, ask_facts, stance_of, workers_of};
 use super::fold::{load_group, load_specials, open_body, thread_state_from, thread_state_number};
 use super::keys::Keyring;
 use super::rows::{self, ID_IS_1, N, entry_id, packed_tail, state};
+use super::tallies::Tallies;
 use super::{Durability, Store, StoreError, placing};
 
 /// Candidates given for an ambiguous id.
@@ -221,8 +223,16 @@ fn kind_from(number: i64) -> ThreadKind {
 
 /// The number of the own member, or one that nobody has.
 pub(super) fn own_number(conn: &Connection, store: &Store) -> Result<i64, StoreError> {
-    let roster = store.inner.rosters.get(conn)?;
-    let Some(standing) = roster.roster().standing(&store.inner.own) else { return Ok(-1) };
+    member_number(conn, store.inner.rosters.get(conn)?.roster(), &store.inner.own)
+}
+
+/// The number of the member whose device it is, or one that nobody has.
+pub(super) fn member_number(
+    conn: &Connection,
+    roster: &Roster,
+    device: &DeviceId,
+) -> Result<i64, StoreError> {
+    let Some(standing) = roster.standing(device) else { return Ok(-1) };
     let m: Option<i64> = conn
         .prepare_cached("SELECT m FROM members WHERE id = ?1")?
         .query_row([standing.member.as_bytes()], |r| r.get(0))
@@ -653,16 +663,12 @@ impl Store {
             let roster = self.inner.rosters.get(conn)?;
             let keys = Keyring::load(conn)?;
             let people = fold_people(&self.people_entries(conn, &keys)?);
-            let mut statement =
-                conn.prepare_cached("SELECT id, hash FROM threads WHERE hash IS NOT NULL")?;
-            let threads: Vec<(EntryId, [u8; 32])> = statement
-                .query_map([], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))?
-                .collect::<Result<_, _>>()?;
+            let threads = Tallies::load(conn)?.sum;
             let pages = self.page_hashes(conn)?;
             let community = self.community_view(conn, &keys)?;
             let files = super::files::shown_files(conn)?;
             let (roster, community) = (roster.roster().hash(), community.as_ref());
-            Ok(state_hash(roster, threads, pages, &people, community, files))
+            Ok(state_hash(roster, &threads, pages, &people, community, files))
         })
     }
 }

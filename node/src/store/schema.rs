@@ -22,6 +22,7 @@
 //! | `threads`, `thread_entries`, `thread_tags`, `posts`, `fts` | threads, posts, full text | view |
 //! | `page_entries`, `page_todo`, `pages` | shared texts, folded from weaves | view |
 //! | `forked_logs` | logs whose history must be followed entry by entry | derived at insertion |
+//! | `tallies`, `untallied`, `news` | counts over all threads; threads with something new | view |
 //! | `asks`, `ask_workers` | what an ask says beside its thread | view |
 //! | `docs`, `worth`, `credits`, `words` | what else is searched, and what makes hits worth more | view |
 //! | `files`, `withdrawals` | manifests of files; what was taken back | view |
@@ -66,6 +67,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::bases::MIGRATION,
     super::files::MIGRATION,
     BODY_FIRST,
+    super::tallies::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.

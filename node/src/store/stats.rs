@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::fold::{message_number, todo_count};
 use super::keys::{Keyring, closed_epochs};
 use super::rows::{self, entry_id, state};
+use super::tallies::Tallies;
 use super::{Store, StoreError};
 
 /// How the store is doing.
@@ -59,12 +60,13 @@ impl Store {
                     "SELECT count(*) FROM entries WHERE state = {state} AND state BETWEEN 1 AND 5"
                 ))
             };
+            let tallies = Tallies::load(conn)?;
             let (before, threads_before) = self.before_admission(conn)?;
             Ok(Stats {
                 entries: rows::get_u64(conn, rows::meta::ENTRIES)?,
                 logs: count("SELECT count(*) FROM logs")?,
-                threads: count("SELECT count(*) FROM threads WHERE hash IS NOT NULL")?,
-                posts: count("SELECT count(*) FROM posts")?,
+                threads: tallies.sum.count(),
+                posts: tallies.posts,
                 unfolded: todo_count(conn)?,
                 missing_payloads: count("SELECT count(*) FROM missing_payloads")?,
                 holes: count("SELECT count(DISTINCT prev) FROM past_waits WHERE why = 0")?,

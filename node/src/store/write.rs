@@ -798,6 +798,7 @@ impl Ctx<'_> {
             }
             roster.stamp(self.conn)?;
         }
+        self.flush_tallies()?;
         Ok(())
     }
 }

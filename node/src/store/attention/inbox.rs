@@ -14,12 +14,17 @@ use crate::store::fold::open_body;
 use crate::store::keys::Keyring;
 use crate::store::read::{ThreadSummary, list_numbered, own_number};
 use crate::store::rows::{self, entry_id};
+use crate::store::tallies::Tallies;
 use crate::store::{Store, StoreError};
 
 /// New posts listed for one thread.
 const MAX_POSTS_PER_THREAD: i64 = 100;
 /// New posts, the latest, that are looked through for the reader's name.
 const MAX_LOOKED_THROUGH: i64 = 2000;
+
+/// Threads, those last active, whose titles and tags are compared with the reader's topics. What is further down is
+/// listed with the rest, for whoever has that much to read.
+const MAX_COMPARED: usize = 2000;
 
 /// Threads whose summaries are read with one query.
 const THREADS_AT_ONCE: usize = 500;
@@ -103,8 +108,12 @@ pub struct Inbox {
     pub muted: Hidden,
     /// Snoozed threads.
     pub snoozed: Hidden,
-    numbers: Vec<i64>,
+    unread: u64,
 }
+
+/// All posts that were new at one moment, listed or not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AllNew(pub(super) Vec<i64>);
 
 impl Inbox {
     /// The threads of one rank.
@@ -115,19 +124,13 @@ impl Inbox {
     /// Whether nothing at all is new, hidden threads included.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
+        *self == Inbox::default()
     }
 
     /// New posts in what is listed and beyond the limit: without muted and snoozed threads.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        let hidden = self.muted.posts + self.snoozed.posts;
-        u64::try_from(self.numbers.len()).unwrap_or(u64::MAX).saturating_sub(hidden)
-    }
-
-    /// Numbers of all posts that were new.
-    pub(super) fn numbers(&self) -> &[i64] {
-        &self.numbers
+        self.unread
     }
 }
 
@@ -138,27 +141,33 @@ struct Found {
     active: i64,
     new: i64,
     mine: bool,
-    answered: bool,
+    for_me: bool,
     latest_for_me: i64,
 }
 
-fn threads_with_news(conn: &Connection, own: i64) -> Result<Vec<Found>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT t.t, t.title, t.active, count(*), t.author = ?1 AND t.origin IS NULL,
-         coalesce(max(x.parent = ?1), 0),
-         coalesce(max(CASE WHEN x.parent = ?1 OR t.author = ?1 AND t.origin IS NULL THEN x.n END), 0)
-         FROM posts x INDEXED BY posts_unread JOIN threads t ON t.t = x.t
-         WHERE x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1 AND t.hash IS NOT NULL
-         GROUP BY x.t",
-    )?;
-    let rows = statement.query_map([own], |r| {
+/// Those threads with something new of which one that is to be listed first must be: of those for me and of all, the
+/// `most` that were last active; those that are watched, muted or snoozed; those of posts that name me.
+fn threads_with_news(
+    conn: &Connection,
+    most: usize,
+    others: &[i64],
+) -> Result<Vec<Found>, StoreError> {
+    let mut statement = conn.prepare(&format!(
+        "SELECT w.t, t.title, t.active, w.posts, w.mine, w.for_me, w.latest
+         FROM news w JOIN threads t ON t.t = w.t WHERE w.t IN (
+             SELECT t FROM (SELECT t FROM news INDEXED BY news_for_me WHERE for_me = 1 ORDER BY place, t LIMIT ?1)
+             UNION SELECT t FROM (SELECT t FROM news INDEXED BY news_by_place ORDER BY place, t LIMIT ?1)
+             UNION SELECT t FROM news WHERE t IN ({}))",
+        listed(others)
+    ))?;
+    let rows = statement.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |r| {
         Ok(Found {
             t: r.get(0)?,
             title: r.get(1)?,
             active: r.get(2)?,
             new: r.get(3)?,
             mine: r.get(4)?,
-            answered: r.get(5)?,
+            for_me: r.get(5)?,
             latest_for_me: r.get(6)?,
         })
     })?;
@@ -222,9 +231,19 @@ impl Store {
     ///
     /// When the store cannot be read.
     pub fn inbox(&self, now_ms: u64, limit: usize) -> Result<Inbox, StoreError> {
+        self.inner.connections.read(|conn| self.inbox_of(conn, now_ms, limit))
+    }
+
+    /// As [`inbox`](Self::inbox), with what [`Store::mark_all_read`] is to mark: all that is new at the same moment, which
+    /// may be as many posts as there are.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn inbox_to_mark(&self, now_ms: u64, limit: usize) -> Result<(Inbox, AllNew), StoreError> {
         self.inner.connections.read(|conn| {
             let own = own_number(conn, self)?;
-            let numbers: Vec<i64> = conn
+            let all: Vec<i64> = conn
                 .prepare_cached(
                     "SELECT n FROM posts x JOIN threads t ON t.t = x.t
                      WHERE x.unread = 1 AND x.hidden = 0 AND x.origin IS NULL AND x.author <> ?1
@@ -232,56 +251,73 @@ impl Store {
                 )?
                 .query_map([own], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
-            let mut inbox = Inbox { numbers, ..Inbox::default() };
-            if inbox.numbers.is_empty() {
-                return Ok(inbox);
-            }
-            let stances = Stances::load(conn)?;
-            let named = new_mentions(conn, self, own)?;
-            let matcher = Matcher::new(&my_topics(conn, self, now_ms)?);
-            let found = threads_with_news(conn, own)?;
-            let tags = tags_of_all(conn, &found.iter().map(|f| f.t).collect::<Vec<_>>())?;
-            let mut ranked = Vec::new();
-            for thread in found {
-                if stances.is_muted(thread.t) {
-                    inbox.muted.add(thread.new);
-                    continue;
-                }
-                let named_at = named.get(&thread.t).and_then(|ns| ns.iter().max()).copied();
-                let latest = thread.latest_for_me.max(named_at.unwrap_or(0));
-                if stances.snoozed(thread.t, now_ms).is_some_and(|since| latest <= since) {
-                    inbox.snoozed.add(thread.new);
-                    continue;
-                }
-                let tags = tags.get(&thread.t).map(Vec::as_slice).unwrap_or_default();
-                let about = matcher.about(&thread.title, tags);
-                let rank = if thread.mine || thread.answered || named_at.is_some() {
-                    Rank::ForMe
-                } else if !about.is_empty() {
-                    Rank::Topic
-                } else if stances.of(thread.t).watch == Watch::Watched {
-                    Rank::Watched
-                } else {
-                    Rank::Rest
-                };
-                ranked.push((rank, thread, about));
-            }
-            ranked.sort_by_key(|(rank, thread, _)| (*rank, -thread.active, thread.t));
-            let listed_now = if limit == 0 { ranked.len() } else { limit.min(ranked.len()) };
-            for (_, thread, _) in ranked.drain(listed_now..) {
-                inbox.more.add(thread.new);
-            }
-            let mut summaries: BTreeMap<i64, ThreadSummary> =
-                summaries(conn, own, ranked.iter().map(|(_, thread, _)| thread.t))?;
-            for (rank, thread, about) in ranked {
-                let Some(summary) = summaries.remove(&thread.t) else { continue };
-                let named: HashSet<i64> =
-                    named.get(&thread.t).into_iter().flatten().copied().collect();
-                let posts = new_posts(conn, own, &thread, &named)?;
-                inbox.threads.push(InboxThread { thread: summary, rank, about, posts });
-            }
-            Ok(inbox)
+            Ok((self.inbox_of(conn, now_ms, limit)?, AllNew(all)))
         })
+    }
+
+    fn inbox_of(&self, conn: &Connection, now_ms: u64, limit: usize) -> Result<Inbox, StoreError> {
+        let mut inbox = Inbox::default();
+        let all = Tallies::load(conn)?;
+        if all.new_threads == 0 {
+            return Ok(inbox);
+        }
+        let own = own_number(conn, self)?;
+        let stances = Stances::load(conn)?;
+        let named = new_mentions(conn, self, own)?;
+        let matcher = Matcher::new(&my_topics(conn, self, now_ms)?);
+        let mut others: Vec<i64> = stances.threads().chain(named.keys().copied()).collect();
+        others.sort_unstable();
+        let most = match limit {
+            0 => usize::MAX,
+            limit => limit.saturating_add(stances.threads().count()).max(MAX_COMPARED),
+        };
+        let found = threads_with_news(conn, most, &others)?;
+        let tags = tags_of_all(conn, &found.iter().map(|f| f.t).collect::<Vec<_>>())?;
+        let mut ranked = Vec::new();
+        for thread in found {
+            if stances.is_muted(thread.t) {
+                inbox.muted.add(thread.new);
+                continue;
+            }
+            let named_at = named.get(&thread.t).and_then(|ns| ns.iter().max()).copied();
+            let latest = thread.latest_for_me.max(named_at.unwrap_or(0));
+            if stances.snoozed(thread.t, now_ms).is_some_and(|since| latest <= since) {
+                inbox.snoozed.add(thread.new);
+                continue;
+            }
+            let tags = tags.get(&thread.t).map(Vec::as_slice).unwrap_or_default();
+            let about = matcher.about(&thread.title, tags);
+            let rank = if thread.for_me || named_at.is_some() {
+                Rank::ForMe
+            } else if !about.is_empty() {
+                Rank::Topic
+            } else if stances.of(thread.t).watch == Watch::Watched {
+                Rank::Watched
+            } else {
+                Rank::Rest
+            };
+            ranked.push((rank, thread, about));
+        }
+        ranked.sort_by_key(|(rank, thread, _)| (*rank, -thread.active, thread.t));
+        let listed_now = if limit == 0 { ranked.len() } else { limit.min(ranked.len()) };
+        ranked.truncate(listed_now);
+        let listed: u64 = ranked.iter().map(|(_, thread, _)| thread.new.unsigned_abs()).sum();
+        let hidden =
+            (inbox.muted.threads + inbox.snoozed.threads, inbox.muted.posts + inbox.snoozed.posts);
+        inbox.unread = all.new_posts.saturating_sub(hidden.1);
+        inbox.more = Hidden {
+            threads: all.new_threads.saturating_sub(hidden.0 + ranked.len() as u64),
+            posts: inbox.unread.saturating_sub(listed),
+        };
+        let mut summaries: BTreeMap<i64, ThreadSummary> =
+            summaries(conn, own, ranked.iter().map(|(_, thread, _)| thread.t))?;
+        for (rank, thread, about) in ranked {
+            let Some(summary) = summaries.remove(&thread.t) else { continue };
+            let named: HashSet<i64> = named.get(&thread.t).into_iter().flatten().copied().collect();
+            let posts = new_posts(conn, own, &thread, &named)?;
+            inbox.threads.push(InboxThread { thread: summary, rank, about, posts });
+        }
+        Ok(inbox)
     }
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::stored_ms;
 use crate::store::read::{group_of, own_number};
 use crate::store::rows::ID_IS_1;
+use crate::store::tallies::Tallies;
 use crate::store::{Durability, Store, StoreError, side};
 
 /// How much a thread is to be heard of.
@@ -61,6 +62,11 @@ impl Stances {
             watch: watch_from(row.watch),
             snoozed_until: row.until.map(i64::unsigned_abs),
         })
+    }
+
+    /// The threads towards which there is one.
+    pub(super) fn threads(&self) -> impl Iterator<Item = i64> {
+        self.0.keys().copied()
     }
 
     pub(super) fn is_muted(&self, t: i64) -> bool {
@@ -130,24 +136,14 @@ impl Store {
     /// When the store cannot be read.
     pub fn unread_posts(&self) -> Result<u64, StoreError> {
         self.inner.connections.read(|conn| {
-            let own = own_number(conn, self)?;
-            // What a covering index knows: a newcomer may have a million of them.
-            let all: i64 = conn
-                .prepare_cached(
-                    "SELECT count(*) FROM posts INDEXED BY posts_unread
-                     WHERE unread = 1 AND hidden = 0 AND origin IS NULL AND author <> ?1",
-                )?
-                .query_row([own], |r| r.get(0))?;
-            let mut of_thread = conn.prepare_cached(
-                "SELECT count(*) FROM posts INDEXED BY posts_unread
-                 WHERE t = ?2 AND unread = 1 AND hidden = 0 AND origin IS NULL AND author <> ?1",
-            )?;
+            let mut of_thread = conn.prepare_cached("SELECT posts FROM news WHERE t = ?1")?;
             let stances = Stances::load(conn)?;
-            let mut muted = 0;
+            let mut muted: i64 = 0;
             for t in stances.0.keys().filter(|t| stances.is_muted(**t)) {
-                muted += of_thread.query_row((own, t), |r| r.get::<_, i64>(0))?;
+                let new: Option<i64> = of_thread.query_row([t], |r| r.get(0)).optional()?;
+                muted = muted.saturating_add(new.unwrap_or(0));
             }
-            Ok(all.saturating_sub(muted).unsigned_abs())
+            Ok(Tallies::load(conn)?.new_posts.saturating_sub(muted.unsigned_abs()))
         })
     }
 
@@ -177,14 +173,14 @@ impl Store {
         })
     }
 
-    /// Marks as read what [`Store::inbox`] found new, listed or not; what came since stays new.
+    /// Marks as read what [`Store::inbox_to_mark`] found new, listed or not; what came since stays new.
     /// Gives how many were.
     ///
     /// # Errors
     ///
     /// When the store cannot be written.
-    pub fn mark_all_read(&self, inbox: &super::Inbox) -> Result<u64, StoreError> {
-        self.inner.write(Durability::Normal, 0, |ctx| mark(ctx.conn, inbox.numbers()))
+    pub fn mark_all_read(&self, new: &super::AllNew) -> Result<u64, StoreError> {
+        self.inner.write(Durability::Normal, 0, |ctx| mark(ctx.conn, &new.0))
     }
 
     /// Watches, mutes, or does neither. False if there is no such thread.

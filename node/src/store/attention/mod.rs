@@ -9,7 +9,7 @@
 //!    together with this one. So a mark holds wherever a post is shown later.
 //! 2. An imported archive is nobody's news.
 //! 3. **Only reading in a thread marks** ([`Store::mark_posts_read`] with the posts that were shown),
-//!    and [`Store::mark_all_read`] with what an inbox listed. Nothing else in the store does.
+//!    and [`Store::mark_all_read`] with what was new when an inbox was listed. Nothing else in the store does.
 //! 4. What is for me goes before my topics, these before what I watch, and that before the rest
 //!    ([`inbox`]). A muted thread is only counted; a snoozed one is, until its time comes or somebody
 //!    answers me.
@@ -38,7 +38,7 @@ mod topics;
 mod welcome;
 
 pub use asks::{AskFacts, DueOutcome, Need, Needs, Newcomer, Outcome, OutcomeDelays, WhyDue};
-pub use inbox::{ForMe, Hidden, Inbox, InboxPost, InboxThread, Rank};
+pub use inbox::{AllNew, ForMe, Hidden, Inbox, InboxPost, InboxThread, Rank};
 pub use marks::{Stance, Watch};
 pub use mention::{mentions, own_handles};
 pub use tends::Tending;

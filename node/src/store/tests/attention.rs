@@ -137,15 +137,15 @@ fn what_arrives_between_showing_and_marking_stays_unread() {
     let (a, mut b, thread) = two_and_a_note();
     let view = a.store.thread(&thread).unwrap().unwrap();
     let shown: Vec<EntryId> = view.thread.posts.iter().map(|post| post.id).collect();
-    let inbox = a.store.inbox(NOW, 0).unwrap();
+    let (_, new) = a.store.inbox_to_mark(NOW, 0).unwrap();
     let late = b.reply(thread, "late");
     a.pull(&b);
     assert_eq!(a.store.mark_posts_read(&shown).unwrap(), 1);
     assert_eq!(a.store.thread(&thread).unwrap().unwrap().unread, BTreeSet::from([late]));
-    a.store.mark_all_read(&inbox).unwrap();
+    a.store.mark_all_read(&new).unwrap();
     assert_eq!(a.store.thread(&thread).unwrap().unwrap().unread, BTreeSet::from([late]));
-    let inbox = a.store.inbox(NOW, 0).unwrap();
-    assert_eq!(a.store.mark_all_read(&inbox).unwrap(), 1);
+    let (_, new) = a.store.inbox_to_mark(NOW, 0).unwrap();
+    assert_eq!(a.store.mark_all_read(&new).unwrap(), 1);
     assert!(a.store.inbox(NOW, 0).unwrap().is_empty());
 }
 
@@ -370,6 +370,7 @@ fn marks_of_an_earlier_version_are_kept() {
     let Node { place, dir: _dir, store, .. } = a;
     drop(store);
     let mut conn = connection::open_writer(&place.db, None, false).unwrap();
+    conn.execute_batch(super::tallies::WITHOUT).unwrap();
     conn.execute_batch(
         "ALTER TABLE entries RENAME TO newer;
          CREATE TABLE entries (
@@ -467,6 +468,16 @@ impl Model {
         let shown: u64 = inbox.threads.iter().map(|item| item.thread.unread).sum();
         assert_eq!((shown + hidden) as usize, total);
         assert_eq!(inbox.unread(), shown);
+        assert!(node.store.tallies_hold().unwrap());
+        for limit in 1..4 {
+            let short = node.store.inbox(NOW, limit).unwrap();
+            let (first, rest) = inbox.threads.split_at(limit.min(inbox.threads.len()));
+            assert_eq!(short.threads, first);
+            let beyond: u64 = rest.iter().map(|item| item.thread.unread).sum();
+            assert_eq!(short.more, Hidden { threads: rest.len() as u64, posts: beyond });
+            assert_eq!((short.unread(), short.muted), (inbox.unread(), inbox.muted));
+            assert_eq!(short.snoozed, inbox.snoozed);
+        }
         let heard = summaries.iter().filter(|s| s.stance.watch != Watch::Muted);
         assert_eq!(node.store.unread_posts().unwrap(), heard.map(|s| s.unread).sum::<u64>());
         for item in &inbox.threads {
@@ -601,8 +612,9 @@ fn only_reading_in_a_thread_marks() {
                 }
                 _ => {
                     if roll(12) == 0 {
-                        let inbox = a.store.inbox(NOW, 3).unwrap();
-                        a.store.mark_all_read(&inbox).unwrap();
+                        let (inbox, new) = a.store.inbox_to_mark(NOW, 3).unwrap();
+                        assert_eq!(inbox, a.store.inbox(NOW, 3).unwrap());
+                        a.store.mark_all_read(&new).unwrap();
                         model.read.extend(model.posts.keys());
                     }
                 }

@@ -33,6 +33,7 @@ mod sealing;
 mod seals;
 mod side;
 mod space;
+mod tallies;
 mod views;
 
 pub(crate) const NOW: u64 = 1_800_000_000_000;
