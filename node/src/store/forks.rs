@@ -36,9 +36,9 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut statement = conn.prepare_cached(&format!(
                 "WITH first (l, seq) AS (SELECT l, min(seq) FROM (
-                     SELECT e.l, e.seq FROM entries e JOIN forked_logs f ON f.l = e.l
+                     SELECT e.l, e.seq FROM forked_logs f CROSS JOIN entries e ON e.l = f.l
                      GROUP BY e.l, e.seq HAVING count(*) > 1) GROUP BY l)
-                 SELECT {ENTRY_COLUMNS} FROM first JOIN entries e ON e.l = first.l AND e.seq = first.seq
+                 SELECT {ENTRY_COLUMNS} FROM first CROSS JOIN entries e ON e.l = first.l AND e.seq = first.seq
                  JOIN logs g ON g.l = e.l ORDER BY e.id"
             ))?;
             let mut rows = statement.query([])?;

@@ -355,7 +355,11 @@ impl Store {
             if filter.unread {
                 conditions.push_str(UNREAD);
             }
-            let pinned = format!("{conditions} AND t.pinned = 1");
+            // The few that are pinned are found by their index, not by looking at all from the latest on.
+            let pinned = format!(
+                "{conditions} AND t.t IN (SELECT x.t FROM threads x INDEXED BY threads_pinned
+                 WHERE x.pinned = 1)"
+            );
             let mut found = list_threads(conn, &pinned, values.clone(), filter.limit)?;
             let left = filter.limit.saturating_sub(found.len());
             if filter.limit == 0 || left > 0 {
@@ -481,7 +485,10 @@ impl Store {
         self.inner.connections.read(|conn| {
             let mut out = Vec::new();
             let mut statement = conn.prepare_cached(
-                "SELECT id FROM entries WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3",
+                "SELECT id FROM entries
+                 WHERE substr(id, 1, 8) BETWEEN substr(?1, 1, 8) AND substr(?2, 1, 8)
+                     AND id BETWEEN ?1 AND ?2
+                 ORDER BY substr(id, 1, 8), id LIMIT ?3",
             )?;
             // More than are shown, since aliases fold and members come first.
             let limit = i64::try_from(MAX_CANDIDATES * 4).unwrap_or(i64::MAX);

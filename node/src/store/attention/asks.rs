@@ -349,7 +349,7 @@ impl Store {
             let stances = Stances::load(conn)?;
             let snoozed = stances.snoozed_now(now_ms);
             let mut statement = conn.prepare_cached(
-                "SELECT t.t FROM asks a JOIN threads t ON t.t = a.t
+                "SELECT t.t FROM asks a CROSS JOIN threads t ON t.t = a.t
                  WHERE t.hash IS NOT NULL AND t.kind = 0 AND t.author = ?1 AND t.origin IS NULL
                  AND t.state <> ?2 AND a.outcomes = 0 AND t.title <> ''",
             )?;

@@ -269,7 +269,7 @@ impl Store {
         self.inner.connections.read(|conn| {
             let own = own_number(conn, self)?;
             let mut statement = conn.prepare_cached(
-                "SELECT x.id, x.title, p.view FROM threads x JOIN pages p ON p.t = x.t
+                "SELECT x.id, x.title, p.view FROM pages p CROSS JOIN threads x ON x.t = p.t
                  WHERE x.author = ?1 AND x.hash IS NOT NULL AND x.title <> '' AND p.kind = 0
                  ORDER BY x.active DESC",
             )?;
