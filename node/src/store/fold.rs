@@ -374,7 +374,7 @@ impl Ctx<'_> {
             self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
         }
         self.note_worth(group, &threads, &numbers)?;
-        self.save_posts(group, rows, &texts)?;
+        self.save_posts(group, rows, texts)?;
         self.save_places(group, &threads, &numbers)
     }
 
@@ -488,7 +488,7 @@ impl Ctx<'_> {
         &mut self,
         group: i64,
         mut rows: HashMap<N, PostRow>,
-        texts: &HashMap<N, (String, String)>,
+        mut texts: HashMap<N, (String, String)>,
     ) -> Result<(), StoreError> {
         let old: Vec<(i64, N, PostRow)> = self
             .conn
@@ -527,13 +527,15 @@ impl Ctx<'_> {
                             doc, new.t, new.text_n, new.author, new.parent, new.origin, &new.print,
                         ))?;
                     if new.print != old.print {
-                        self.unindex(doc)?;
-                        self.index(doc, texts.get(&n))?;
+                        self.remove_text(doc)?;
+                        if let Some((title, body)) = texts.remove(&n) {
+                            self.add_text(doc, title, body)?;
+                        }
                     }
                     rows.remove(&n);
                 }
                 _ => {
-                    self.unindex(doc)?;
+                    self.remove_text(doc)?;
                     self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([doc])?;
                 }
             }
@@ -549,7 +551,7 @@ impl Ctx<'_> {
                 .query_row([n], |r| r.get(0))
                 .optional()?;
             if let Some(old) = elsewhere {
-                self.unindex(old)?;
+                self.remove_text(old)?;
                 self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
             }
             if row.origin.is_none() {
@@ -565,23 +567,10 @@ impl Ctx<'_> {
                     doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,
                     &row.print,
                 ))?;
-            self.index(doc, texts.get(&n))?;
+            if let Some((title, body)) = texts.remove(&n) {
+                self.add_text(doc, title, body)?;
+            }
         }
-        Ok(())
-    }
-
-    fn index(&mut self, doc: i64, text: Option<&(String, String)>) -> Result<(), StoreError> {
-        if let Some((title, body)) = text {
-            self.conn
-                .prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?
-                .execute((doc, title, body))?;
-            self.new_words.add(title, body);
-        }
-        Ok(())
-    }
-
-    fn unindex(&self, doc: i64) -> Result<(), StoreError> {
-        self.conn.prepare_cached("DELETE FROM fts WHERE rowid = ?1")?.execute([doc])?;
         Ok(())
     }
 

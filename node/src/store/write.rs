@@ -101,6 +101,8 @@ pub(super) struct Ctx<'c> {
     pub(super) crowded: HashMap<i64, u32>,
     /// Words that were indexed, for the vocabulary.
     pub(super) new_words: super::search::NewWords,
+    /// Texts that are to be indexed.
+    pub(super) new_texts: super::search::NewTexts,
     /// While a community is being founded there is no token file to compare with.
     pub(super) founding: bool,
 }
@@ -139,6 +141,7 @@ impl Inner {
             inserted: 0,
             crowded: HashMap::new(),
             new_words: super::search::NewWords::default(),
+            new_texts: super::search::NewTexts::default(),
             founding: false,
         };
         let result = work(&mut ctx)?;
@@ -768,6 +771,7 @@ impl Ctx<'_> {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
+        self.flush_texts()?;
         self.flush_words()?;
         for n in self.heads_lost.drain() {
             self.conn.prepare_cached("DELETE FROM log_heads WHERE n = ?1")?.execute([n])?;

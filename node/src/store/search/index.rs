@@ -191,11 +191,7 @@ impl Ctx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute((doc, kind.number(), subject, sort, title, text))?;
-        self.conn
-            .prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?
-            .execute((doc, title, text))?;
-        self.new_words.add(title, text);
-        Ok(())
+        self.add_text(doc, title.to_owned(), text.to_owned())
     }
 
     fn unindex_doc(&mut self, kind: DocKind, subject: i64) -> Result<(), StoreError> {
@@ -205,7 +201,7 @@ impl Ctx<'_> {
             .query_row((kind.number(), subject), |r| r.get(0))
             .optional()?;
         if let Some(doc) = doc {
-            self.conn.prepare_cached("DELETE FROM fts WHERE rowid = ?1")?.execute([doc])?;
+            self.remove_text(doc)?;
         }
         Ok(())
     }

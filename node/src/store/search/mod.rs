@@ -43,6 +43,7 @@ mod query;
 mod rank;
 mod similar;
 mod snippet;
+mod texts;
 mod vocabulary;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub(super) use index::{DROP, DocKind, REFOLD, TABLES};
 pub use people::{Expert, Named, Reason as Grounds, Who};
 pub use query::{SearchOrder, SearchQuery, SearchState, span};
 pub use similar::Similar;
+pub(super) use texts::NewTexts;
 pub(super) use vocabulary::NewWords;
 
 use index::{OUTCOME, PART_OF_ANSWER};

@@ -1,0 +1,55 @@
+//! Texts on their way into the full text index.
+//!
+//! FTS5 gathers what is inserted in memory and writes it as one segment, to be merged with others later. It
+//! does so not only when enough has come: also whenever a rowid is smaller than the one before it. Threads are
+//! folded one after another, and their posts' times interleave, so every thread would make a segment of its
+//! own. Texts are gathered here first and inserted in the order of their rowids.
+
+use std::collections::BTreeMap;
+
+use crate::store::StoreError;
+use crate::store::write::Ctx;
+
+/// Bytes of text that are gathered at most.
+const MAX_GATHERED: usize = 4 * 1024 * 1024;
+
+/// Texts that a writing transaction has not put into the full text index yet: title and body by rowid.
+#[derive(Debug, Default)]
+pub(in crate::store) struct NewTexts {
+    texts: BTreeMap<i64, (String, String)>,
+    bytes: usize,
+}
+
+impl Ctx<'_> {
+    /// Indexes a text under a rowid that is free.
+    pub(in crate::store) fn add_text(
+        &mut self,
+        doc: i64,
+        title: String,
+        body: String,
+    ) -> Result<(), StoreError> {
+        self.new_words.add(&title, &body);
+        self.new_texts.bytes += title.len() + body.len();
+        self.new_texts.texts.insert(doc, (title, body));
+        if self.new_texts.bytes >= MAX_GATHERED { self.flush_texts() } else { Ok(()) }
+    }
+
+    /// Takes a text out of the index.
+    pub(in crate::store) fn remove_text(&mut self, doc: i64) -> Result<(), StoreError> {
+        if self.new_texts.texts.remove(&doc).is_none() {
+            self.conn.prepare_cached("DELETE FROM fts WHERE rowid = ?1")?.execute([doc])?;
+        }
+        Ok(())
+    }
+
+    /// Puts what was gathered into the full text index.
+    pub(in crate::store) fn flush_texts(&mut self) -> Result<(), StoreError> {
+        let NewTexts { texts, .. } = std::mem::take(&mut self.new_texts);
+        let mut insert =
+            self.conn.prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?;
+        for (doc, (title, body)) in texts {
+            insert.execute((doc, title, body))?;
+        }
+        Ok(())
+    }
+}
