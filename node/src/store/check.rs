@@ -342,7 +342,12 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
         [n],
     )?;
     conn.execute(
-        "UPDATE entries SET past = NULL
+        "INSERT OR IGNORE INTO todo (n) SELECT w.n FROM past_waits w JOIN payloads p ON p.n = w.n
+         WHERE w.prev = (SELECT id FROM entries WHERE n = ?1)",
+        [n],
+    )?;
+    conn.execute(
+        "UPDATE entries SET past = NULL, judged = NULL
          WHERE n IN (SELECT n FROM past_waits WHERE prev = (SELECT id FROM entries WHERE n = ?1))",
         [n],
     )?;

@@ -132,7 +132,9 @@ impl Ctx<'_> {
             self.conn.prepare_cached("DELETE FROM log_cuts WHERE l = ?1")?.execute([l])?;
             self.fold_again(l, "TRUE")?;
             self.conn
-                .prepare_cached("UPDATE entries SET judged = NULL WHERE l = ?1")?
+                .prepare_cached(
+                    "UPDATE entries SET judged = NULL WHERE l = ?1 AND past IS NOT NULL",
+                )?
                 .execute([l])?;
         }
         Ok(())

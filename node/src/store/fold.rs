@@ -26,9 +26,10 @@ use lanai_crdt::thread::{
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::early::{PRESENT, is_early_body, is_early_class};
 use super::keys::Keyring;
 use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, Stored, read_entry, state};
-use super::write::{Ctx, declared_thread, role_from};
+use super::write::{Ctx, Stand, declared_thread, role_from};
 use super::{Durability, Store, StoreError};
 
 /// Bits of a rowid of the full text index below the milliseconds.
@@ -174,12 +175,18 @@ impl Ctx<'_> {
         let Some(stored) = super::rows::entry_by_number(self.conn, &self.community, n)? else {
             return Ok(());
         };
-        let (Some(past), true) = (stored.past, stored.class() != Some(Class::Roster)) else {
-            return Ok(());
-        };
-        if !matches!(stored.state, state::GOOD | state::NO_KEY | state::UNCOUNTED) {
+        if stored.class() == Some(Class::Roster) {
             return Ok(());
         }
+        match stored.state {
+            state::GOOD | state::NO_KEY | state::UNCOUNTED => {}
+            // It may have been read before it was known what it follows.
+            state::BAD_LINK => return self.forget(n, &stored, groups, people),
+            _ => return Ok(()),
+        }
+        let Some(past) = stored.past else {
+            return self.fold_early(&stored, groups, people, opened);
+        };
         let past = self.judged_past(&stored, past)?;
         let stand = self.stand(past, stored.l)?;
         if stored.class() == Some(Class::Weave) {
@@ -189,18 +196,64 @@ impl Ctx<'_> {
             self.set_state(n, state::UNCOUNTED)?;
             return self.forget(n, &stored, groups, people);
         };
-        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(()) };
-        let body = match open_body(self.keys()?, &stored, &blob) {
-            Ok(body) => body,
-            Err(Aside::NoKey) => return self.set_state(n, state::NO_KEY),
+        let Some(body) = self.open_stored(&stored)? else { return Ok(()) };
+        self.fold_body(&stored, stand, body, groups, people, opened)
+    }
+
+    /// An entry whose roster past is not known yet; see [`super::early`].
+    fn fold_early(
+        &mut self,
+        stored: &Stored,
+        groups: &mut BTreeSet<i64>,
+        people: &mut BTreeSet<i64>,
+        opened: &mut Opened,
+    ) -> Result<(), StoreError> {
+        let n = stored.n;
+        if !is_early_class(stored.class()) {
+            return Ok(());
+        }
+        let Some(stand) = self.stand(PRESENT, stored.l)? else {
+            self.set_early(stored, true)?;
+            return self.forget(n, stored, groups, people);
+        };
+        let Some(body) = self.open_stored(stored)? else { return Ok(()) };
+        if !is_early_body(&body) {
+            return self.set_early(stored, false);
+        }
+        self.set_early(stored, true)?;
+        self.fold_body(stored, stand, body, groups, people, opened)
+    }
+
+    /// What an entry that counts says; `None` where it cannot be opened, which is noted.
+    fn open_stored(&mut self, stored: &Stored) -> Result<Option<Body>, StoreError> {
+        let n = stored.n;
+        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(None) };
+        match open_body(self.keys()?, stored, &blob) {
+            Ok(body) => {
+                if stored.state != state::GOOD {
+                    self.set_state(n, state::GOOD)?;
+                }
+                return Ok(Some(body));
+            }
+            Err(Aside::NoKey) => self.set_state(n, state::NO_KEY)?,
             Err(Aside::Void(reason)) => {
                 self.set_void(n, &reason)?;
-                return self.set_state(n, state::VOID);
+                self.set_state(n, state::VOID)?;
             }
-        };
-        if stored.state != state::GOOD {
-            self.set_state(n, state::GOOD)?;
         }
+        Ok(None)
+    }
+
+    fn fold_body(
+        &mut self,
+        stored: &Stored,
+        stand: Stand,
+        body: Body,
+        groups: &mut BTreeSet<i64>,
+        people: &mut BTreeSet<i64>,
+        opened: &mut Opened,
+    ) -> Result<(), StoreError> {
+        let n = stored.n;
         let header = stored.verified.header();
         let id = stored.verified.id();
         let thread = declared_thread(&id, header);
@@ -211,7 +264,7 @@ impl Ctx<'_> {
                 return thread.map_or(Ok(()), |talk| self.note_side_seals(n, &talk));
             }
             Body::SideSay(_) => return Ok(()),
-            Body::File(file) => return self.note_file(&stored, &stand, file),
+            Body::File(file) => return self.note_file(stored, &stand, file),
             Body::Withdraw => self.note_withdrawal(n, stand.m, header.refs().get(1))?,
             Body::Profile(_)
             | Body::Community(_)

@@ -53,6 +53,7 @@ mod bases;
 mod check;
 mod connection;
 mod cuts;
+mod early;
 mod files;
 mod fold;
 mod forks;

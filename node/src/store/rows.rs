@@ -177,6 +177,7 @@ pub(super) struct Stored {
     pub(super) n: N,
     pub(super) l: i64,
     pub(super) past: Option<i64>,
+    pub(super) judged: Option<i64>,
     pub(super) state: i64,
     pub(super) verified: Verified,
 }
@@ -192,9 +193,9 @@ pub(super) const ENTRY_COLUMNS: &str =
     "e.n, e.id, e.l, e.past, e.state, e.header, e.sig, g.device, g.number, e.seq, e.time,
      (SELECT epochs.ref FROM epochs WHERE epochs.k = e.epoch),
      e.prev, (SELECT prev.id FROM entries prev WHERE prev.n = e.prev),
-     e.thread, (SELECT thread.id FROM threads thread WHERE thread.t = e.thread)";
+     e.thread, (SELECT thread.id FROM threads thread WHERE thread.t = e.thread), e.judged";
 /// The number of columns in [`ENTRY_COLUMNS`]: where further ones begin.
-pub(super) const AFTER_ENTRY: usize = 16;
+pub(super) const AFTER_ENTRY: usize = 17;
 
 /// Reads an entry. The inner `Err` names one whose bytes no longer give its id: damaged on disk.
 pub(super) fn read_entry(
@@ -248,6 +249,7 @@ fn read_whole_entry(
             n: row.get(0)?,
             l: row.get(2)?,
             past: row.get(3)?,
+            judged: row.get(16)?,
             state: row.get(4)?,
             verified,
         })),

@@ -68,6 +68,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::files::MIGRATION,
     BODY_FIRST,
     super::tallies::MIGRATION,
+    super::early::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -394,7 +395,7 @@ DELETE FROM people;
 DELETE FROM origins;
 DELETE FROM side_seals;
 INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
-    WHERE e.class > 0 AND e.past IS NOT NULL AND e.state = 0;
+    WHERE e.class > 0 AND e.state = 0 AND (e.past IS NOT NULL OR e.class IN (1, 2, 4));
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 INSERT OR REPLACE INTO meta
     SELECT 'entries', unhex(printf('%016X', count(*))) FROM entries;

@@ -29,6 +29,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::connection::Durability;
 use super::cuts::Inside;
+use super::early::{EARLY_CLASSES, PRESENT, is_early_class};
 use super::keys::Keyring;
 use super::roster_cache::RosterState;
 use super::rows::{
@@ -248,6 +249,9 @@ impl Ctx<'_> {
             (None, _) => None,
         };
         self.note_fork(n, l, header.seq)?;
+        if past_column.is_none() && payload.is_some() && is_early_class(header.known_class()) {
+            self.add_todo(n, claimed)?;
+        }
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
             if payload.is_some() {
                 self.add_todo(n, claimed)?;
@@ -288,10 +292,11 @@ impl Ctx<'_> {
             .execute((n, blob))?;
         self.conn.prepare_cached("DELETE FROM missing_payloads WHERE n = ?1")?.execute([n])?;
         self.conn
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "INSERT OR IGNORE INTO todo (n) SELECT n FROM entries
-                 WHERE n = ?1 AND class > 0 AND past IS NOT NULL AND state = 0",
-            )?
+                 WHERE n = ?1 AND class > 0 AND state = 0
+                 AND (past IS NOT NULL OR class IN {EARLY_CLASSES})"
+            ))?
             .execute([n])?;
         Ok(())
     }
@@ -558,15 +563,18 @@ impl Ctx<'_> {
             Past::Known(p) => (p, stored.state),
         };
         self.conn
-            .prepare_cached("UPDATE entries SET past = ?2, state = ?3 WHERE n = ?1")?
+            .prepare_cached("UPDATE entries SET past = ?2, state = ?3, judged = NULL WHERE n = ?1")?
             .execute((n, p, state))?;
         self.conn.prepare_cached("DELETE FROM past_waits WHERE n = ?1")?.execute([n])?;
-        self.conn
-            .prepare_cached(
-                "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
-                 JOIN payloads p ON p.n = e.n WHERE e.n = ?1 AND e.class > 0 AND e.state = 0",
-            )?
-            .execute([n])?;
+        if state != stored.state || !self.was_read_right(&stored, p)? {
+            self.conn
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO todo (n) SELECT e.n FROM entries e
+                     JOIN payloads p ON p.n = e.n
+                     WHERE e.n = ?1 AND e.class > 0 AND e.state IN (0, 5)",
+                )?
+                .execute([n])?;
+        }
         if let Some(link) = self.links.get_mut(&id) {
             link.past = Some(p);
         }
@@ -646,15 +654,19 @@ impl Ctx<'_> {
     }
 
     fn judge(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
-        let heads = self.past_heads(p)?;
         let device: Vec<u8> = self
             .conn
             .prepare_cached("SELECT device FROM logs WHERE l = ?1")?
             .query_row([l], |r| r.get(0))?;
         let device = DeviceId::from_slice(&device).unwrap_or(DeviceId::ZERO);
-        let Some(standing) = self.roster.roster().standing_in(&heads, &device) else {
-            return Ok(None);
+        let standing = match p {
+            PRESENT => self.roster.roster().standing(&device),
+            p => {
+                let heads = self.past_heads(p)?;
+                self.roster.roster().standing_in(&heads, &device)
+            }
         };
+        let Some(standing) = standing else { return Ok(None) };
         let m = self.member(&standing.member)?;
         Ok(Some(Stand { m, member: standing.member, role: standing.role }))
     }

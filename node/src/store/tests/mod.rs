@@ -19,6 +19,7 @@ mod attention;
 mod bases;
 mod cuts;
 mod damage;
+mod early;
 mod exchange;
 mod files;
 mod held;

@@ -1,0 +1,92 @@
+//! What is read before all that it stands on is here.
+//!
+//! An entry is judged in its roster past, and that is known only when everything before it in its log is
+//! here ([`super::write`]). Sync sends the newest first, so a newcomer would see nothing until the logs are
+//! whole, and nothing at all where a link broke off half-way. Until then it is judged by the roster as it is
+//! today:
+//!
+//! 1. Only posts, acts and the like ([`EARLY_CLASSES`]): pages are built from what they stand on, and
+//!    profiles, names, side talks and own state wait.
+//! 2. Who is no member today shows nothing early, whatever stood in the past.
+//! 3. The judgement stands in `stands` as that of the past [`PRESENT`], and `entries.judged` names it. When
+//!    the roster grows it is made again, as every other.
+//! 4. When the past is known, it decides. Where it says the same, nothing is folded again; else the entry
+//!    is, and shows what it would have shown at first.
+//!
+//! So views stay a function of what is here, in whatever order it came.
+
+use lanai_crdt::entry::Class;
+use lanai_crdt::payload::Body;
+
+use super::StoreError;
+use super::rows::Stored;
+use super::write::Ctx;
+
+/// In place of a roster past: the roster of today. The numbers of pasts begin at 1.
+pub(super) const PRESENT: i64 = 0;
+
+/// Numbers of the classes that are read early, as SQL has them.
+macro_rules! early_classes {
+    () => {
+        "(1, 2, 4)"
+    };
+}
+/// The same.
+pub(super) const EARLY_CLASSES: &str = early_classes!();
+
+/// What waits in a store of an earlier version is read now.
+pub(super) const MIGRATION: &str = concat!(
+    "INSERT OR IGNORE INTO todo SELECT e.n, x.t FROM past_waits w JOIN entries e ON e.n = w.n
+         JOIN payloads p ON p.n = e.n LEFT JOIN thread_entries x ON x.n = e.n
+     WHERE e.state = 0 AND e.class IN ",
+    early_classes!(),
+    ";"
+);
+
+/// Whether entries of this class are read early.
+pub(super) fn is_early_class(class: Option<Class>) -> bool {
+    matches!(class, Some(Class::Act | Class::Post | Class::Light))
+}
+
+/// Whether something said this way may be read early.
+pub(super) fn is_early_body(body: &Body) -> bool {
+    !matches!(
+        body,
+        Body::SideOpen(_)
+            | Body::SideSeal(_)
+            | Body::SideSay(_)
+            | Body::File(_)
+            | Body::Profile(_)
+            | Body::Community(_)
+            | Body::Tend(_)
+            | Body::Reason(_)
+            | Body::OwnState(_)
+            | Body::Unknown(_)
+    )
+}
+
+impl Ctx<'_> {
+    /// Notes that an entry is judged by the roster of today, or no longer.
+    pub(super) fn set_early(&self, stored: &Stored, early: bool) -> Result<(), StoreError> {
+        let judged = early.then_some(PRESENT);
+        if stored.judged != judged {
+            self.conn
+                .prepare_cached("UPDATE entries SET judged = ?2 WHERE n = ?1")?
+                .execute((stored.n, judged))?;
+        }
+        Ok(())
+    }
+
+    /// Whether an entry that was read early needs not be folded again, now that its roster past `p` is
+    /// known.
+    pub(super) fn was_read_right(&mut self, stored: &Stored, p: i64) -> Result<bool, StoreError> {
+        if stored.judged != Some(PRESENT) {
+            return Ok(false);
+        }
+        if !self.roster.roster().cuts(&stored.verified.header().log.device).is_empty() {
+            return Ok(false);
+        }
+        let early = self.stand(PRESENT, stored.l)?;
+        Ok(early.is_some() && self.stand(p, stored.l)? == early)
+    }
+}
