@@ -1,21 +1,24 @@
 //! Folding beside the network: bulk sync writes entries, this makes threads of them.
 //!
-//! While entries stream in, only a slice is folded from time to time: the writer is needed for what comes,
-//! and yet a newcomer is to see the newest threads, which come first, long before all is here. Once a
-//! slice has passed in which nothing came, the rest follows at once.
+//! While entries stream in, only a slice is folded from time to time, of what was written last: the writer is
+//! needed for what comes, and yet a newcomer is to see the newest threads long before all is here. Once a
+//! slice has passed in which nothing came, the rest follows at once. While some entries are folded the next
+//! ones are read and opened.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::RuntimeError;
 use super::session::author;
 use super::state::blocking;
 use crate::identity::Identity;
-use crate::store::{Store, StoreError};
+use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 
 /// Entries folded in one transaction when nothing else is to be done.
-const BATCH: usize = 2_000;
+const BATCH: usize = 4_000;
 /// Entries folded in one transaction while others stream in.
 const SLICE: usize = 400;
 /// Time from one slice to the next.
@@ -26,29 +29,18 @@ const SLICE_EVERY: Duration = Duration::from_millis(700);
 pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<Notify>) {
     loop {
         wake.notified().await;
+        let mut prepared = None;
         let mut seen = None;
         loop {
-            let (store, identity) = (store.clone(), identity.clone());
-            let folded = blocking(move || {
-                let newest = store.newest_arrival()?;
-                let streaming = seen.is_some_and(|seen| seen != newest);
-                let progress = store.fold_pending(if streaming { SLICE } else { BATCH })?;
-                if progress.left == 0 {
-                    store.open_side_talks(&author(&identity))?;
-                }
-                Ok::<_, StoreError>((progress.left, newest, streaming))
-            });
-            match folded.await {
-                Ok(Ok((0, ..))) => break,
-                Ok(Ok((_, newest, streaming))) => {
+            let step = Step { store: store.clone(), identity: identity.clone(), seen };
+            match step.take(prepared.take()).await {
+                Ok(Done { left: 0, .. }) => break,
+                Ok(Done { newest, streaming, next, .. }) => {
                     seen = Some(newest);
+                    prepared = next;
                     if streaming {
                         tokio::time::sleep(SLICE_EVERY).await;
                     }
-                }
-                Ok(Err(e)) => {
-                    tracing::error!("folding: {e}");
-                    break;
                 }
                 Err(e) => {
                     tracing::error!("folding: {e}");
@@ -57,4 +49,67 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
             }
         }
     }
+}
+
+/// One transaction of folding.
+struct Step {
+    store: Store,
+    identity: Arc<Identity>,
+    /// The last arrival when the one before was begun.
+    seen: Option<i64>,
+}
+
+/// What a step has done.
+struct Done {
+    left: u64,
+    newest: i64,
+    streaming: bool,
+    /// What the next step is to fold, where it was read already.
+    next: Option<PreparedFold>,
+}
+
+impl Step {
+    async fn take(self, prepared: Option<PreparedFold>) -> Result<Done, FoldError> {
+        let Step { store, identity, seen } = self;
+        let newest = {
+            let store = store.clone();
+            blocking(move || store.newest_arrival()).await??
+        };
+        let streaming = seen.is_some_and(|seen| seen != newest);
+        let (limit, first) = match streaming {
+            true => (SLICE, FoldFirst::Newest),
+            false => (BATCH, FoldFirst::Arrived),
+        };
+        let prepare = |but: HashSet<i64>| {
+            let store = store.clone();
+            blocking(move || store.prepare_fold(limit, first, &but))
+        };
+        // What was read while nothing came is too much for a slice, and not of the newest.
+        let now = match prepared.filter(|_| !streaming) {
+            Some(prepared) => prepared,
+            None => prepare(HashSet::new()).await??,
+        };
+        let (taken, store_now) = (now.numbers(), store.clone());
+        let fold = blocking(move || {
+            let progress = store_now.fold_prepared(now)?;
+            if progress.left == 0 {
+                store_now.open_side_talks(&author(&identity))?;
+            }
+            Ok::<_, StoreError>(progress.left)
+        });
+        if streaming || taken.len() < BATCH {
+            return Ok(Done { left: fold.await??, newest, streaming, next: None });
+        }
+        let (left, next) = tokio::join!(fold, prepare(taken));
+        Ok(Done { left: left??, newest, streaming, next: Some(next??) })
+    }
+}
+
+/// Why a step did not end.
+#[derive(Debug, thiserror::Error)]
+enum FoldError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
 }

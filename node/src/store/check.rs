@@ -204,7 +204,7 @@ impl Store {
     }
 
     fn check_views(&self, conn: &Connection, report: &mut CheckReport) -> Result<(), StoreError> {
-        report.unfolded = super::fold::todo_count(conn)?;
+        report.unfolded = super::pending::todo_count(conn)?;
         let keys = Keyring::load(conn)?;
         let mut statement = conn.prepare("SELECT DISTINCT grp FROM threads ORDER BY grp")?;
         let groups: Vec<i64> = statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?;

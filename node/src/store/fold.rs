@@ -1,6 +1,6 @@
 //! Folding: from sealed entries to threads, posts, people and the full text index.
 //!
-//! 1. `todo` names the entries that have not been folded. [`Store::fold_pending`] takes some of
+//! 1. `todo` names the entries that have not been folded. `Store::fold_pending` (in `pending`) takes some of
 //!    them, judges them by the roster (rule 11), opens their payloads, and folds each touched thread
 //!    once, from all of its entries. Bulk sync and folding are separate transactions: the index may
 //!    lag, and says so.
@@ -26,11 +26,12 @@ use lanai_crdt::thread::{
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::StoreError;
 use super::early::{PRESENT, is_early_body, is_early_class};
 use super::keys::Keyring;
+use super::pending::Prepared;
 use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, Stored, read_entry, state};
 use super::write::{Ctx, Stand, declared_thread, role_from};
-use super::{Durability, Store, StoreError};
 
 /// Bits of a rowid of the full text index below the milliseconds.
 const PLACE_BITS: u32 = 4;
@@ -38,17 +39,6 @@ const PLACE_BITS: u32 = 4;
 /// The first rowid of the full text index for what is sorted by this time, Unix milliseconds.
 pub(super) fn doc_from(sort: i64) -> i64 {
     sort.clamp(0, (1 << 47) - 1) << PLACE_BITS
-}
-
-/// What [`Store::fold_pending`] did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FoldProgress {
-    /// Entries taken from the list.
-    pub folded: usize,
-    /// Entries that are still on it.
-    pub left: u64,
-    /// Roots of the threads that may look different now.
-    pub threads: Vec<EntryId>,
 }
 
 /// Why an entry is set aside.
@@ -145,12 +135,23 @@ impl Ctx<'_> {
     /// Folds entries: judges and opens them, and folds what they touch. Gives the roots of touched
     /// threads.
     pub(super) fn fold(&mut self, entries: &[N]) -> Result<Vec<EntryId>, StoreError> {
+        self.fold_prepared(entries, HashMap::new())
+    }
+
+    /// The same, where some of the entries were read before the transaction began.
+    pub(super) fn fold_prepared(
+        &mut self,
+        entries: &[N],
+        mut prepared: HashMap<N, Prepared>,
+    ) -> Result<Vec<EntryId>, StoreError> {
         let mut groups: BTreeSet<i64> = BTreeSet::new();
         let mut people: BTreeSet<i64> = BTreeSet::new();
         let mut opened = Opened::new();
         for n in entries {
             self.conn.prepare_cached("DELETE FROM todo WHERE n = ?1")?.execute([n])?;
-            self.fold_one(*n, &mut groups, &mut people, &mut opened)?;
+            if let Some(entry) = self.entry_to_fold(*n, prepared.remove(n))? {
+                self.fold_one(entry, &mut groups, &mut people, &mut opened)?;
+            }
         }
         // Groups may have become one since they were noted.
         let groups: BTreeSet<i64> =
@@ -167,14 +168,12 @@ impl Ctx<'_> {
 
     fn fold_one(
         &mut self,
-        n: N,
+        Prepared { stored, body }: Prepared,
         groups: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
-        let Some(stored) = super::rows::entry_by_number(self.conn, &self.community, n)? else {
-            return Ok(());
-        };
+        let n = stored.n;
         if stored.class() == Some(Class::Roster) {
             return Ok(());
         }
@@ -185,7 +184,7 @@ impl Ctx<'_> {
             _ => return Ok(()),
         }
         let Some(past) = stored.past else {
-            return self.fold_early(&stored, groups, people, opened);
+            return self.fold_early(&stored, body, groups, people, opened);
         };
         let past = self.judged_past(&stored, past)?;
         let stand = self.stand(past, stored.l)?;
@@ -196,7 +195,7 @@ impl Ctx<'_> {
             self.set_state(n, state::UNCOUNTED)?;
             return self.forget(n, &stored, groups, people);
         };
-        let Some(body) = self.open_stored(&stored)? else { return Ok(()) };
+        let Some(body) = self.open_stored(&stored, body)? else { return Ok(()) };
         self.fold_body(&stored, stand, body, groups, people, opened)
     }
 
@@ -204,6 +203,7 @@ impl Ctx<'_> {
     fn fold_early(
         &mut self,
         stored: &Stored,
+        body: Option<Body>,
         groups: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
@@ -216,7 +216,7 @@ impl Ctx<'_> {
             self.set_early(stored, true)?;
             return self.forget(n, stored, groups, people);
         };
-        let Some(body) = self.open_stored(stored)? else { return Ok(()) };
+        let Some(body) = self.open_stored(stored, body)? else { return Ok(()) };
         if !is_early_body(&body) {
             return self.set_early(stored, false);
         }
@@ -225,10 +225,20 @@ impl Ctx<'_> {
     }
 
     /// What an entry that counts says; `None` where it cannot be opened, which is noted.
-    fn open_stored(&mut self, stored: &Stored) -> Result<Option<Body>, StoreError> {
+    fn open_stored(
+        &mut self,
+        stored: &Stored,
+        body: Option<Body>,
+    ) -> Result<Option<Body>, StoreError> {
         let n = stored.n;
-        let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(None) };
-        match open_body(self.keys()?, stored, &blob) {
+        let opened = match body {
+            Some(body) => Ok(body),
+            None => {
+                let Some(blob) = super::rows::payload(self.conn, n)? else { return Ok(None) };
+                open_body(self.keys()?, stored, &blob)
+            }
+        };
+        match opened {
             Ok(body) => {
                 if stored.state != state::GOOD {
                     self.set_state(n, state::GOOD)?;
@@ -776,62 +786,5 @@ pub(super) fn thread_state_from(number: i64) -> ThreadState {
         2 => ThreadState::Answered,
         3 => ThreadState::Closed,
         _ => ThreadState::Open,
-    }
-}
-
-/// Some `limit` entries to fold, the oldest arrivals and all others of their threads: then no thread
-/// is folded twice when many logs, each with a post in every thread, came one after another.
-fn next_todo(conn: &Connection, limit: usize) -> Result<Vec<N>, StoreError> {
-    let oldest: Vec<(N, Option<i64>)> = conn
-        .prepare_cached("SELECT n, t FROM todo ORDER BY n LIMIT ?1")?
-        .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |r| Ok((r.get(0)?, r.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut of_thread = conn.prepare_cached(
-        "SELECT x.n FROM thread_entries x JOIN todo d ON d.n = x.n WHERE x.t = ?1",
-    )?;
-    let mut picked: BTreeSet<N> = BTreeSet::new();
-    let mut threads: HashSet<i64> = HashSet::new();
-    for (n, t) in oldest {
-        if picked.len() >= limit {
-            break;
-        }
-        picked.insert(n);
-        if let Some(t) = t.filter(|t| threads.insert(*t)) {
-            for n in of_thread.query_map([t], |r| r.get(0))? {
-                picked.insert(n?);
-            }
-        }
-    }
-    Ok(picked.into_iter().collect())
-}
-
-/// How many entries and pages wait to be folded.
-pub(super) fn todo_count(conn: &Connection) -> Result<u64, StoreError> {
-    let count: i64 = conn
-        .prepare_cached("SELECT (SELECT count(*) FROM todo) + (SELECT count(*) FROM page_todo)")?
-        .query_row([], |r| r.get(0))?;
-    Ok(count.unsigned_abs())
-}
-
-impl Store {
-    /// Folds up to `limit` entries that were not folded yet, the oldest arrivals first. Call it
-    /// until `left` is zero; each call is one transaction.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read or written.
-    pub fn fold_pending(&self, limit: usize) -> Result<FoldProgress, StoreError> {
-        let idle = self.inner.connections.read(|conn| Ok(todo_count(conn)? == 0))?;
-        if idle {
-            return Ok(FoldProgress::default());
-        }
-        self.inner.write(Durability::Normal, 0, |ctx| {
-            let numbers = next_todo(ctx.conn, limit)?;
-            let mut threads = ctx.fold(&numbers)?;
-            if numbers.is_empty() {
-                threads.extend(ctx.fold_next_page()?);
-            }
-            Ok(FoldProgress { folded: numbers.len(), left: todo_count(ctx.conn)?, threads })
-        })
     }
 }

@@ -65,6 +65,7 @@ mod local;
 mod membership;
 mod own_state;
 mod pages;
+mod pending;
 mod placing;
 mod purge;
 mod read;
@@ -96,7 +97,6 @@ pub use backup::Restored;
 pub use bases::{MAX_NEWS_RUNS, SyncState};
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use files::{FileMarks, FileView};
-pub use fold::FoldProgress;
 pub use forks::Fork;
 pub use fronts::{Lacking, Uncovered};
 pub use held::OnlyHere;
@@ -109,6 +109,8 @@ pub use pages::{
     PageAside, PageConflict, PageEdit, PageError, PageLog, PageProposal, PageSource, PageSpan,
     PageView, ProposedToMe,
 };
+pub use pending::FoldProgress;
+pub(crate) use pending::{FoldFirst, PreparedFold};
 pub use purge::Purged;
 pub use read::{
     Candidate, CommunityInfo, EntryInfo, Found, Person, ThreadFilter, ThreadSummary, ThreadView,

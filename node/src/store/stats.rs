@@ -6,8 +6,9 @@ use lanai_crdt::payload::{Body, History};
 use lanai_crdt::thread::origin_key;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::fold::{message_number, todo_count};
+use super::fold::message_number;
 use super::keys::{Keyring, closed_epochs};
+use super::pending::todo_count;
 use super::rows::{self, entry_id, state};
 use super::tallies::Tallies;
 use super::{Store, StoreError};
