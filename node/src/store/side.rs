@@ -395,7 +395,7 @@ impl Store {
     pub fn side_talks(&self) -> Result<Vec<SideTalkView>, StoreError> {
         self.inner.connections.read(|conn| {
             let talks: Vec<EntryId> = conn
-                .prepare_cached("SELECT x.id FROM side_keys k JOIN threads x ON x.t = k.t")?
+                .prepare_cached("SELECT x.id FROM side_keys k CROSS JOIN threads x ON x.t = k.t")?
                 .query_map([], |r| Ok(super::rows::entry_id(r.get_ref(0)?.as_blob()?)))?
                 .collect::<Result<_, _>>()?;
             let mut out = Vec::with_capacity(talks.len());
