@@ -218,12 +218,10 @@ pub(crate) fn be_a_node_if_asked() -> Result<()> {
 impl Node {
     /// Starts a node on a home.
     pub(crate) fn start_without_waiting(home: &Home, dial: &[String]) -> Result<Node> {
-        let child = Command::new(std::env::current_exe()?)
-            .arg("--be-a-node")
-            .arg(home.root())
-            .args(dial)
-            .stdin(Stdio::null())
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        lanai_node::runtime::set_process_environment(&mut command);
+        let child =
+            command.arg("--be-a-node").arg(home.root()).args(dial).stdin(Stdio::null()).spawn()?;
         Ok(Node { child, home: home.clone() })
     }
 

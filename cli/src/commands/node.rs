@@ -342,6 +342,7 @@ pub(super) fn start(home: &Home, network: &NetworkArgs) -> Result<(NodeStatus, b
     let from = log.metadata().map_or(0, |m| m.len());
     let program = std::env::current_exe().map_err(|e| CliError::io("find this program", &e))?;
     let mut process = Process::new(program);
+    lanai_node::runtime::set_process_environment(&mut process);
     process.arg("--home").arg(home.root()).args(["node", "run", "--background"]);
     for address in &network.listen {
         process.args(["--listen", address]);

@@ -18,7 +18,7 @@ use crate::identity::Identity;
 use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 
 /// Entries folded in one transaction when nothing else is to be done.
-const BATCH: usize = 4_000;
+const BATCH: usize = 2_000;
 /// Entries folded in one transaction while others stream in.
 const SLICE: usize = 400;
 /// Time from one slice to the next.

@@ -453,7 +453,7 @@ impl Ctx<'_> {
         let title = title.unwrap_or_else(|| thread.title.clone());
         self.conn
             .prepare_cached(
-                "UPDATE threads SET grp = ?2, kind = ?3, state = ?4, title = ?5, author = ?6,
+                "UPDATE OR FAIL threads SET grp = ?2, kind = ?3, state = ?4, title = ?5, author = ?6,
                  origin = ?7, posts = ?8, started = ?9, active = ?10, hash = ?11 WHERE t = ?1",
             )?
             .execute((
@@ -620,9 +620,11 @@ impl Ctx<'_> {
             if row.origin.is_none() {
                 self.read_elsewhere(n)?;
             }
+            // OR FAIL: a statement with triggers that might abort keeps a journal of its own, and an error
+            // undoes the whole transaction anyway.
             self.conn
                 .prepare_cached(
-                    "INSERT INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
+                    "INSERT OR FAIL INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
                      unread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
                      NOT EXISTS (SELECT 1 FROM reads r WHERE r.n = ?2))",
                 )?

@@ -54,9 +54,9 @@ BEGIN
     WHERE NOT EXISTS (SELECT 1 FROM untallied u WHERE u.t = old.t);
 END;
 CREATE TRIGGER tally_new_post AFTER INSERT ON posts WHEN new.unread = 1 AND new.origin IS NULL
+    AND NOT EXISTS (SELECT 1 FROM untallied u WHERE u.t = new.t)
 BEGIN
-    INSERT INTO untallied SELECT s.t, s.hash, s.posts FROM threads s
-    WHERE s.t = new.t AND NOT EXISTS (SELECT 1 FROM untallied u WHERE u.t = s.t);
+    INSERT INTO untallied SELECT s.t, s.hash, s.posts FROM threads s WHERE s.t = new.t;
 END;
 CREATE TRIGGER tally_gone_post AFTER DELETE ON posts WHEN old.unread = 1 AND old.origin IS NULL
 BEGIN
