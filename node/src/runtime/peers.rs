@@ -6,7 +6,8 @@
 //!    one due, and until that one is over the two are not said to be in sync.
 //! 2. Sessions over what a third one brought wait a moment, the longer the more peers there are, so
 //!    that many small arrivals among many peers become few sessions.
-//! 3. A failure pauses, longer with each further one. Whoever breaks the protocol is left alone for
+//! 3. Where a session could not carry all, the one with the smaller key goes on; the other steps in if it does not.
+//! 4. A failure pauses, longer with each further one. Whoever breaks the protocol is left alone for
 //!    [`BREACH_PAUSE`], its own sessions included, even if it connects anew meanwhile.
 
 use std::collections::HashMap;
@@ -231,6 +232,7 @@ impl Peers {
             self.shunned.insert(*device, now + BREACH_PAUSE);
         }
         let regular = if self.own < *device { SYNC_EVERY } else { SYNC_EVERY * 2 };
+        let courtesy = if self.own < *device { Duration::ZERO } else { SYNC_COURTESY };
         let pause = self.news_pause();
         let Some(peer) = self.peers.get_mut(device).filter(|p| p.visit == visit) else { return };
         if opened {
@@ -249,6 +251,8 @@ impl Peers {
                 peer.in_sync = !more && is_fresh;
                 peer.due = match (is_fresh, more && moved) {
                     (true, false) => now + regular,
+                    // Both know that there is more; if both went on, they would carry it twice.
+                    (_, true) => now + pause + courtesy,
                     _ => now + pause,
                 };
             }
@@ -319,6 +323,20 @@ mod tests {
         ) {
             self.ended(device, (self.visit(device), opened, began), how, now);
         }
+    }
+
+    #[test]
+    fn what_one_session_could_not_carry_is_carried_once() {
+        let now = Instant::now();
+        let mut peers = with(&[LOW, HIGH], now);
+        let more = || Outcome::Done { more: true, moved: true };
+        for device in [LOW, HIGH] {
+            peers.end(&device, true, now, more(), now);
+        }
+        let soon = now + NEWS_PAUSE * 2;
+        assert_eq!(peers.take_due(soon, MANY), [HIGH]);
+        assert_eq!(peers.next_due(), Some(soon + SYNC_COURTESY));
+        assert_eq!(peers.take_due(soon + SYNC_COURTESY, MANY), [LOW]);
     }
 
     #[test]
