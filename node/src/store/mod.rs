@@ -10,7 +10,8 @@
 //! | `write` | the writing transaction: inserting an entry, its roster past, who counts |
 //! | `append`, `keys`, `token` | own entries, epoch keys, which log to continue |
 //! | `ingest` | entries of others: known? authentic? enrolled? |
-//! | `fold` | threads, posts, people, full text |
+//! | `fold`, `pending` | threads, posts, people, full text; what waits for that |
+//! | `early` | what is read before all that it stands on is here |
 //! | `read`, `search` | what people look at |
 //! | `attention` | what is new and for whom: inbox, read marks, topics, asks that need somebody |
 //! | `sync_reads` | what synchronisation needs |
