@@ -17,10 +17,11 @@
 
 use lanai_crdt::entry::Class;
 use lanai_crdt::payload::Body;
+use rusqlite::OptionalExtension as _;
 
 use super::StoreError;
 use super::rows::Stored;
-use super::write::Ctx;
+use super::write::{Ctx, role_number};
 
 /// In place of a roster past: the roster of today. The numbers of pasts begin at 1.
 pub(super) const PRESENT: i64 = 0;
@@ -86,7 +87,14 @@ impl Ctx<'_> {
         if !self.roster.roster().cuts(&stored.verified.header().log.device).is_empty() {
             return Ok(false);
         }
-        let early = self.stand(PRESENT, stored.l)?;
-        Ok(early.is_some() && self.stand(p, stored.l)? == early)
+        // As it was when the entry was folded: the roster may have grown in this transaction, and then who was
+        // judged by the one before is listed, but not this entry any more.
+        let early: Option<(Option<i64>, Option<i64>)> = self
+            .conn
+            .prepare_cached("SELECT m, role FROM stands WHERE p = ?1 AND l = ?2")?
+            .query_row((PRESENT, stored.l), |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()?;
+        let Some(stand) = self.stand(p, stored.l)? else { return Ok(false) };
+        Ok(early == Some((Some(stand.m), Some(role_number(stand.role)))))
     }
 }

@@ -91,6 +91,31 @@ fn the_past_decides_when_it_is_known() {
 }
 
 #[test]
+fn a_roster_that_grows_with_what_was_missing_is_heard() {
+    let mut a = Node::founder("ana");
+    let mut b = a.invite("ben");
+    b.pull(&a);
+    let c = a.invite("cy");
+    let thread = a.note("t", "root");
+    let member = (*b.member().as_bytes()).into();
+    let grant = a.write(Body::Role(GrantRole { member, role: Role::Lead, recovery: None }), []);
+    b.pull(&a);
+    let gap = b.reply(thread, "as a lead");
+    b.write(Body::Pin(Pin { on: true, reason: None }), [thread, thread]);
+    a.pull(&b);
+    let pinned = |n: &Node| n.store.thread(&thread).unwrap().unwrap().thread.pinned.is_some();
+    c.ingest(all_but(&a, &[grant, gap]));
+    c.fold();
+    assert!(!pinned(&c), "a member of today, as far as is known");
+    // In one transaction he is a lead of today, and was one when it was written.
+    c.ingest(a.everything());
+    c.fold();
+    assert!(pinned(&c));
+    a.pull(&c);
+    assert_eq!(c.hash(), a.hash());
+}
+
+#[test]
 fn with_the_same_entries_missing_any_order_gives_one_state() {
     let (a, all) = busy_community();
     let own = a.author.device.device();
