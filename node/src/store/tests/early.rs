@@ -96,11 +96,12 @@ fn a_roster_that_grows_with_what_was_missing_is_heard() {
     let mut b = a.invite("ben");
     b.pull(&a);
     let c = a.invite("cy");
-    let thread = a.note("t", "root");
+    let (thread, other) = (a.note("t", "root"), a.note("other", "root"));
     let member = (*b.member().as_bytes()).into();
     let grant = a.write(Body::Role(GrantRole { member, role: Role::Lead, recovery: None }), []);
     b.pull(&a);
-    let gap = b.reply(thread, "as a lead");
+    // In another thread: nothing new comes to the one with the pin.
+    let gap = b.reply(other, "as a lead");
     b.write(Body::Pin(Pin { on: true, reason: None }), [thread, thread]);
     a.pull(&b);
     let pinned = |n: &Node| n.store.thread(&thread).unwrap().unwrap().thread.pinned.is_some();
