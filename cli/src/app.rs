@@ -207,9 +207,15 @@ impl App {
     ///
     /// When the store cannot be read or written.
     pub fn catch_up(&self) -> Result<u64, CliError> {
-        let left = self.store.fold_pending(QUICK_FOLD)?.left;
-        own::take(self)?;
-        Ok(left)
+        match self.store.fold_pending(QUICK_FOLD) {
+            Ok(progress) => {
+                own::take(self)?;
+                Ok(progress.left)
+            }
+            // What is here already can be looked at all the same.
+            Err(StoreError::DiskFull) => Ok(self.store.stats()?.unfolded),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// The secret keys that entries are written with.

@@ -468,10 +468,15 @@ impl Store {
         if self.inner.connections.read(pending)?.is_empty() {
             return Ok(());
         }
-        self.inner.write(Durability::Normal, 0, |ctx| {
+        let folded = self.inner.write(Durability::Normal, 0, |ctx| {
             let entries = pending(ctx.conn)?;
             ctx.fold(&entries).map(|_| ())
-        })
+        });
+        match folded {
+            // What is here already can be read all the same.
+            Err(StoreError::DiskFull) => Ok(()),
+            folded => folded,
+        }
     }
 
     /// What a typed id may mean, at most twenty candidates. Aliases of a thread or post are one
