@@ -58,7 +58,7 @@ lanai "$small/ben" store check >/dev/null || fail "the store is damaged"
 
 say "Cleo's disk fills up while her node syncs"
 mv "$small/ben" "$work/ben"
-room 4m
+room 3m
 lanai "$work/ben" up >/dev/null 2>&1
 ticket=$(lanai "$work/ben" invite --json | field ticket)
 lanai "$small/cleo" join "$ticket" --name Cleo >/dev/null
