@@ -21,8 +21,10 @@ use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 const BATCH: usize = 2_000;
 /// Entries folded in one transaction while others stream in.
 const SLICE: usize = 400;
-/// Time from one slice to the next.
-const SLICE_EVERY: Duration = Duration::from_millis(700);
+/// Looks at whether something came since the last look, between two slices.
+const LOOKS: usize = 7;
+/// Time from one look to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
 /// talks that came for this device.
@@ -38,8 +40,8 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
                 Ok(Done { newest, streaming, next, .. }) => {
                     seen = Some(newest);
                     prepared = next;
-                    if streaming {
-                        tokio::time::sleep(SLICE_EVERY).await;
+                    if streaming && let Err(e) = leave_writer(&store).await {
+                        tracing::error!("folding: {e}");
                     }
                 }
                 Err(e) => {
@@ -49,6 +51,24 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
             }
         }
     }
+}
+
+/// Leaves the writer to what streams in for a while, or until nothing comes any more.
+async fn leave_writer(store: &Store) -> Result<(), FoldError> {
+    let mut seen = None;
+    for _ in 0..LOOKS {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let newest = newest_arrival(store).await?;
+        if seen.replace(newest) == Some(newest) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn newest_arrival(store: &Store) -> Result<i64, FoldError> {
+    let store = store.clone();
+    Ok(blocking(move || store.newest_arrival()).await??)
 }
 
 /// One transaction of folding.
@@ -71,10 +91,7 @@ struct Done {
 impl Step {
     async fn take(self, prepared: Option<PreparedFold>) -> Result<Done, FoldError> {
         let Step { store, identity, seen } = self;
-        let newest = {
-            let store = store.clone();
-            blocking(move || store.newest_arrival()).await??
-        };
+        let newest = newest_arrival(&store).await?;
         let streaming = seen.is_some_and(|seen| seen != newest);
         let (limit, first) = match streaming {
             true => (SLICE, FoldFirst::Newest),

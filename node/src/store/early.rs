@@ -32,6 +32,7 @@ macro_rules! early_classes {
         "(1, 2, 4)"
     };
 }
+pub(super) use early_classes;
 /// The same.
 pub(super) const EARLY_CLASSES: &str = early_classes!();
 

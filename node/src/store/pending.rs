@@ -157,6 +157,9 @@ impl Store {
     ) -> Result<PreparedFold, StoreError> {
         self.inner.connections.read(|conn| {
             let numbers = next_todo(conn, limit, first, but)?;
+            if numbers.is_empty() {
+                return Ok(PreparedFold::default());
+            }
             let keys = Keyring::load(conn)?;
             let mut entries = HashMap::with_capacity(numbers.len());
             for n in &numbers {

@@ -368,7 +368,8 @@ UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 ";
 
 /// Tables that are folds of the others and can be emptied and made again.
-pub(super) const DROP_VIEWS: &str = r"
+pub(super) const DROP_VIEWS: &str = concat!(
+    r"
 DELETE FROM todo;
 DELETE FROM stands;
 DELETE FROM log_cuts;
@@ -395,11 +396,14 @@ DELETE FROM people;
 DELETE FROM origins;
 DELETE FROM side_seals;
 INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
-    WHERE e.class > 0 AND e.state = 0 AND (e.past IS NOT NULL OR e.class IN (1, 2, 4));
+    WHERE e.class > 0 AND e.state = 0 AND (e.past IS NOT NULL OR e.class IN ",
+    super::early::early_classes!(),
+    r");
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 INSERT OR REPLACE INTO meta
     SELECT 'entries', unhex(printf('%016X', count(*))) FROM entries;
-";
+"
+);
 
 /// What [`migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

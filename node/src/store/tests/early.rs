@@ -15,6 +15,17 @@ fn all_but(from: &Node, some: &[EntryId]) -> Vec<Incoming> {
 }
 
 #[test]
+fn the_classes_that_are_read_early_are_the_same_in_sql() {
+    use lanai_crdt::entry::Class;
+    let early: Vec<String> = Class::ALL
+        .into_iter()
+        .filter(|c| crate::store::early::is_early_class(Some(*c)))
+        .map(|c| c.number().to_string())
+        .collect();
+    assert_eq!(crate::store::early::EARLY_CLASSES, format!("({})", early.join(", ")));
+}
+
+#[test]
 fn the_newest_are_read_first_and_folded_once() {
     let mut a = Node::founder("ana");
     let thread = a.note("t", "root");
