@@ -1,7 +1,7 @@
 //! What is read before all that it stands on is here.
 //!
 //! An entry is judged in its roster past, and that is known only when everything before it in its log is
-//! here ([`super::write`]). Sync sends the newest first, so a newcomer would see nothing until the logs are
+//! here ([`super::pasts`]). Sync sends the newest first, so a newcomer would see nothing until the logs are
 //! whole, and nothing at all where a link broke off half-way. Until then it is judged by the roster as it is
 //! today:
 //!

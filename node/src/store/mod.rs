@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `schema` | tables and migrations |
 //! | `connection` | one writer, many readers, pragmas |
-//! | `write` | the writing transaction: inserting an entry, its roster past, who counts |
+//! | `write`, `pasts` | the writing transaction: inserting an entry, who counts; its roster past |
 //! | `append`, `keys`, `token` | own entries, epoch keys, which log to continue |
 //! | `ingest` | entries of others: known? authentic? enrolled? |
 //! | `fold`, `pending` | threads, posts, people, full text; what waits for that |
@@ -66,6 +66,7 @@ mod local;
 mod membership;
 mod own_state;
 mod pages;
+mod pasts;
 mod pending;
 mod placing;
 mod purge;
