@@ -151,7 +151,10 @@ pub(super) fn settings(home: &Home, network: &NetworkArgs) -> Result<Config, Cli
 
 pub(super) fn run(context: &mut Context, command: &NodeCommand) -> Result<Exit, CliError> {
     match command {
-        NodeCommand::Run { network, background } => run_here(context, network, *background),
+        NodeCommand::Run { network, background } => {
+            lanai_node::runtime::restart_with_process_environment();
+            run_here(context, network, *background)
+        }
         NodeCommand::Start { network } => {
             let home = app::open_home(context)?;
             let (status, new) = start(&home, network)?;

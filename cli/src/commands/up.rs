@@ -34,6 +34,9 @@ struct UpShape {
 }
 
 pub(super) fn run(context: &mut Context, args: &UpArgs) -> Result<Exit, CliError> {
+    if args.foreground {
+        lanai_node::runtime::restart_with_process_environment();
+    }
     let home = context.home()?;
     if let Some(state) = JoinState::load(&home.join_state())? {
         return go_on_joining(context, args, &state);

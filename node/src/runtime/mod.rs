@@ -68,6 +68,29 @@ pub fn set_process_environment(command: &mut std::process::Command) {
     }
 }
 
+/// Starts this process anew, under its number and with its arguments, with what a node is to be started with. To be
+/// called before there are threads and before anything was read; returns where there is nothing to set, and where it
+/// cannot be done.
+pub fn restart_with_process_environment() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::os::unix::process::CommandExt as _;
+        if PROCESS_ENVIRONMENT.iter().all(|(name, _)| std::env::var_os(name).is_some()) {
+            return;
+        }
+        let (Ok(program), mut words) = (std::env::current_exe(), std::env::args_os()) else {
+            return;
+        };
+        let mut process = std::process::Command::new(program);
+        if let Some(name) = words.next() {
+            process.arg0(name);
+        }
+        set_process_environment(&mut process);
+        // Without it the node needs more memory, and does all else.
+        let _not_done = process.args(words).exec();
+    }
+}
+
 /// Time between two regular sync sessions with one peer.
 pub const SYNC_EVERY: Duration = Duration::from_secs(20);
 /// How long the device with the greater key waits for the other to open the first session.
