@@ -17,10 +17,14 @@
 # every node has to show the same state hash within the deadline. At the end every post that was
 # acknowledged is on every node.
 #
+# Ana brings along an archive first: the caches of a new store fill while it grows, and would look like a
+# leak.
+#
 # The order of what happens comes from the seed; when it happens is real time. Needs root, `ip` and `bridge`
 # (iproute2) to make network namespaces; exits with 77 where it cannot.
 #   LANAI_TEST_BIN=FILE        this binary, instead of building one
 #   LANAI_TEST_OUT=DIR         where tables and logs go and stay (default: a directory that goes away)
+#   LANAI_TEST_ARCHIVE=20000   messages of the archive
 #   LANAI_TEST_STORM=100       seconds of a storm
 #   LANAI_TEST_DEADLINE=60     seconds until all are equal after one
 #   LANAI_TEST_PROFILE=release
@@ -29,6 +33,7 @@ cd "$(dirname "$0")/.."
 
 minutes=${1:-4}
 seed=${2:-1}
+archive=${LANAI_TEST_ARCHIVE:-20000}
 storm=${LANAI_TEST_STORM:-100}
 deadline=${LANAI_TEST_DEADLINE:-60}
 profile=${LANAI_TEST_PROFILE:-dev}
@@ -247,6 +252,25 @@ await_equal() {
     done
 }
 
+# Messages of forty words, twenty to a thread, each word from a vocabulary of its own.
+messages() {
+    awk -v n="$archive" -v seed="$seed" '
+        function word(   k) { k = int(rand() * rand() * 4000); return sprintf("w%c%c%d", 97 + k % 26, 97 + k % 19, k) }
+        BEGIN {
+            srand(seed)
+            for (i = 0; i < n; i++) {
+                first = i - i % 20
+                printf "From a Mon Jan  1 00:00:00 2020\nFrom: M%d <m%d@example.org>\n", i % 40, i % 40
+                printf "Date: Wed, %d Jan 2020 %02d:%02d:%02d +0000\n", i / 3600 / 24 + 1, i / 3600 % 24, i / 60 % 60, i % 60
+                printf "Message-ID: <%d@example.org>\n", i
+                if (i != first) printf "In-Reply-To: <%d@example.org>\n", first
+                printf "Subject: %sAbout %d\n\n", i == first ? "" : "Re: ", first
+                for (w = 0; w < 40; w++) printf "%s ", word()
+                printf "\n\n"
+            }
+        }'
+}
+
 say "Ana founds; five come in"
 lanai ana init --name Ana --community "The Porch" --no-phrase >/dev/null 2>"$work/said" || fail "$(cat "$work/said")"
 start ana
@@ -259,8 +283,17 @@ for h in "${hosts[@]:1}"; do
     lanai "$h" node stop >/dev/null
     start "$h"
 done
+if [ "$archive" -gt 0 ]; then
+    messages >"$work/archive.mbox"
+    lanai ana import mbox "$work/archive.mbox" >/dev/null 2>"$work/said" || fail "Ana cannot import: $(cat "$work/said")"
+    rm "$work/archive.mbox"
+fi
 write
-await_equal
+brought=$(($(lanai ana status --json | field posts) - wrote))
+[ "$brought" = "$archive" ] || fail "Ana brought $brought messages of $archive"
+deadline=$((deadline + archive / 200)) await_equal
+# Everything that a node keeps in memory of a store of this size is wanted once.
+for h in "${hosts[@]}"; do lanai "$h" search about >/dev/null; done
 say "all equal after ${took}s; storms of ${storm}s for $minutes minutes, seed $seed"
 
 checks=0 slowest=0 sampled=0
@@ -287,8 +320,8 @@ done
 sample
 
 for h in "${hosts[@]}"; do
-    [ "$(lanai "$h" status --json | field posts)" = "$wrote" ] ||
-        fail "$h shows $(lanai "$h" status --json | field posts) posts of $wrote"
+    [ "$(lanai "$h" status --json | field posts)" = $((brought + wrote)) ] ||
+        fail "$h shows $(lanai "$h" status --json | field posts) posts of $((brought + wrote))"
     lanai "$h" store check >/dev/null || fail "$h's store is damaged"
     : >"$work/shown"
     for ask in "${asks[@]}"; do lanai "$h" read "$ask" --json >>"$work/shown"; done
