@@ -92,6 +92,7 @@ impl Sim<'_> {
             assert!(missing.is_empty(), "{} lacks the text of {missing:?}", me.name);
             locked.insert(me.name.clone(), opened.locked);
             assert!(store.tallies_hold().expect("a store that works"), "{} miscounts", me.name);
+            assert!(store.waits_hold().expect("a store that works"), "{} waits in vain", me.name);
             hashes.insert(me.name.clone(), store.state_hash().expect("a store that works"));
         }
         // What one can open, all can. The key of an epoch whose seals nobody got is gone with a home that

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use lanai_crdt::entry::Verified;
 use lanai_crdt::id::EntryId;
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::fold::load_group;
 use super::keys::Keyring;
@@ -346,11 +346,16 @@ fn remove_entry(conn: &Connection, n: N) -> Result<(), StoreError> {
          WHERE w.prev = (SELECT id FROM entries WHERE n = ?1)",
         [n],
     )?;
-    conn.execute(
-        "UPDATE entries SET past = NULL, judged = NULL
-         WHERE n IN (SELECT n FROM past_waits WHERE prev = (SELECT id FROM entries WHERE n = ?1))",
+    let waits_again = conn.execute(
+        "UPDATE entries SET past = NULL, judged = NULL WHERE past IS NOT NULL
+         AND n IN (SELECT n FROM past_waits WHERE prev = (SELECT id FROM entries WHERE n = ?1))",
         [n],
     )?;
+    let waited = conn.query_row("SELECT past IS NULL FROM entries WHERE n = ?1", [n], |r| r.get(0));
+    let waiting = rows::get_u64(conn, meta::WAITING)?
+        .saturating_add(waits_again as u64)
+        .saturating_sub(u64::from(waited.optional()?.unwrap_or(false)));
+    rows::set_meta(conn, meta::WAITING, &waiting.to_be_bytes())?;
     conn.execute(
         &format!(
             "INSERT OR IGNORE INTO log_heads (n)

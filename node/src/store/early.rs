@@ -16,6 +16,7 @@
 //! So views stay a function of what is here, in whatever order it came.
 
 use lanai_crdt::entry::Class;
+use lanai_crdt::id::DeviceId;
 use lanai_crdt::payload::Body;
 use rusqlite::OptionalExtension as _;
 
@@ -82,10 +83,19 @@ impl Ctx<'_> {
     /// Whether an entry that was read early needs not be folded again, now that its roster past `p` is
     /// known.
     pub(super) fn was_read_right(&mut self, stored: &Stored, p: i64) -> Result<bool, StoreError> {
-        if stored.judged != Some(PRESENT) {
-            return Ok(false);
-        }
-        if !self.roster.roster().cuts(&stored.verified.header().log.device).is_empty() {
+        Ok(stored.judged == Some(PRESENT) && self.reads_right(stored.l, p)?)
+    }
+
+    /// Whether what was read early of log `l` was judged as the past `p` judges it.
+    pub(super) fn reads_right(&mut self, l: i64, p: i64) -> Result<bool, StoreError> {
+        let Some(stand) = self.stand(p, l)? else { return Ok(false) };
+        let device: Option<Vec<u8>> = self
+            .conn
+            .prepare_cached("SELECT device FROM logs WHERE l = ?1")?
+            .query_row([l], |r| r.get(0))
+            .optional()?;
+        let device = device.as_deref().and_then(DeviceId::from_slice).unwrap_or(DeviceId::ZERO);
+        if !self.roster.roster().cuts(&device).is_empty() {
             return Ok(false);
         }
         // As it was when the entry was folded: the roster may have grown in this transaction, and then who was
@@ -93,9 +103,8 @@ impl Ctx<'_> {
         let early: Option<(Option<i64>, Option<i64>)> = self
             .conn
             .prepare_cached("SELECT m, role FROM stands WHERE p = ?1 AND l = ?2")?
-            .query_row((PRESENT, stored.l), |r| Ok((r.get(0)?, r.get(1)?)))
+            .query_row((PRESENT, l), |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()?;
-        let Some(stand) = self.stand(p, stored.l)? else { return Ok(false) };
         Ok(early == Some((Some(stand.m), Some(role_number(stand.role)))))
     }
 }

@@ -32,7 +32,7 @@ pub(super) mod state {
 pub(super) mod why {
     /// `prev` is not here.
     pub(in super::super) const HOLE: i64 = 0;
-    /// `prev` is here and waits itself.
+    /// `prev` is here and waits itself, and is of another log or came later.
     pub(in super::super) const PREV_WAITS: i64 = 1;
     /// It names too many roster heads that are not here.
     pub(in super::super) const HEADS: i64 = 2;
@@ -320,6 +320,8 @@ pub(super) mod meta {
     pub(in super::super) const CLOCK: &str = "clock";
     /// How many entries there are, eight bytes big endian: to count them takes as long as they are many.
     pub(in super::super) const ENTRIES: &str = "entries";
+    /// How many entries have no roster past yet, eight bytes big endian.
+    pub(in super::super) const WAITING: &str = "waiting_for_past";
     /// Secret shared with the token file.
     pub(in super::super) const TOKEN: &str = "token";
     /// Changes when roster entries were taken away, so that caches notice.

@@ -15,7 +15,7 @@
 //! | `peers`, `notices` | address book, things to tell the user | local truth |
 //! | `reads`, `attention`, `followed` | what was read, is watched, muted or snoozed; topics followed | local truth |
 //! | `reads_ahead`, `drafts`, `draft_files` | what one's own devices told each other | local truth |
-//! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for one | derived at insertion |
+//! | `pasts`, `past_waits` | roster pasts as interned sets of heads, and who waits for what is not here | derived at insertion |
 //! | `log_heads`, `missing_payloads` | what digests and wants are made of | derived at insertion |
 //! | `stands` | rule 11: role of a log in a roster past | derived, judged again when the roster grows |
 //! | `todo`, `voids` | entries not folded yet; why an entry is void | view |
@@ -69,6 +69,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     BODY_FIRST,
     super::tallies::MIGRATION,
     super::early::MIGRATION,
+    super::pasts::MIGRATION,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -402,6 +403,8 @@ INSERT INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.n = e.n
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 INSERT OR REPLACE INTO meta
     SELECT 'entries', unhex(printf('%016X', count(*))) FROM entries;
+INSERT OR REPLACE INTO meta SELECT 'waiting_for_past', unhex(printf('%016X', count(*)))
+    FROM entries WHERE past IS NULL;
 "
 );
 

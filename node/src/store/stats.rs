@@ -71,7 +71,7 @@ impl Store {
                 unfolded: todo_count(conn)?,
                 missing_payloads: count("SELECT count(*) FROM missing_payloads")?,
                 holes: count("SELECT count(DISTINCT prev) FROM past_waits WHERE why = 0")?,
-                waiting_for_past: count("SELECT count(*) FROM past_waits")?,
+                waiting_for_past: rows::get_u64(conn, rows::meta::WAITING)?,
                 waiting_for_device: count("SELECT count(*) FROM waiting")?,
                 locked: aside(state::NO_KEY)?.saturating_sub(before),
                 threads_before,

@@ -59,6 +59,8 @@ pub(super) struct Ctx<'c> {
     heads_lost: HashSet<N>,
     newest: Hlc,
     inserted: u64,
+    /// By how many more entries have no roster past.
+    pub(super) waiting: i64,
     /// Times of which many are indexed, by their first rowid in the index; see [`Ctx::free_doc`].
     pub(super) crowded: HashMap<i64, u32>,
     /// Words that were indexed, for the vocabulary.
@@ -101,6 +103,7 @@ impl Inner {
             heads_lost: HashSet::new(),
             newest: Hlc::default(),
             inserted: 0,
+            waiting: 0,
             crowded: HashMap::new(),
             new_words: super::search::NewWords::default(),
             new_texts: super::search::NewTexts::default(),
@@ -189,7 +192,12 @@ impl Ctx<'_> {
         if let (Some(reason), state::VOID) = (void, state) {
             self.set_void(n, reason)?;
         }
-        if let Past::Waits(reason) = past {
+        if let Past::Waits(_) = past {
+            self.waiting += 1;
+        }
+        if let Past::Waits(reason) = past
+            && (reason != why::PREV_WAITS || prev.is_none())
+        {
             self.conn
                 .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
                 .execute((n, header.prev.as_bytes(), reason))?;
@@ -221,11 +229,12 @@ impl Ctx<'_> {
                 self.stand(p, l)?;
             }
         }
-        self.track_head(&id, header, n)?;
+        let awaited = self.is_awaited(&id)?;
+        self.track_head(&id, header, n, awaited)?;
         let link = Link { n, l, device: header.log.device, seq: header.seq, past: past_column };
         self.links.insert(id, link);
-        if self.anybody_waits()? {
-            self.release(id)?;
+        if awaited {
+            self.release(&id)?;
         }
         if matches!(past, Past::Waits(_)) {
             self.somebody_waits.set(Some(true));
@@ -320,14 +329,20 @@ impl Ctx<'_> {
     }
 
     /// An entry is a head while no entry of its own log follows it.
-    fn track_head(&mut self, id: &EntryId, header: &Header, n: N) -> Result<(), StoreError> {
+    fn track_head(
+        &mut self,
+        id: &EntryId,
+        header: &Header,
+        n: N,
+        awaited: bool,
+    ) -> Result<(), StoreError> {
         if let Some(prev) = self.link(&header.prev)?
             && follows(&prev, header, self.logs.get(&header.log).copied())
             && !self.heads_gained.remove(&prev.n)
         {
             self.heads_lost.insert(prev.n);
         }
-        if self.successor(id, header)?.is_none() {
+        if !awaited || self.successor(id, header)?.is_none() {
             self.heads_gained.insert(n);
         }
         Ok(())
@@ -335,7 +350,7 @@ impl Ctx<'_> {
 
     /// The entry that follows in the log of `header`, where it came first and waits for it.
     fn successor(&self, id: &EntryId, header: &Header) -> Result<Option<N>, StoreError> {
-        if !self.anybody_waits()? {
+        if !self.is_awaited(id)? {
             return Ok(None);
         }
         let next = placed(header.seq.wrapping_add(1));
@@ -390,9 +405,8 @@ impl Ctx<'_> {
             .query_map([why::HEADS], |r| r.get(0))?
             .collect::<Result<_, _>>()?;
         for n in crowded {
-            if let Some(id) = self.try_again(n)? {
-                self.release(id)?;
-            }
+            let done = self.try_again(n)?;
+            self.release_after(done.into_iter().collect())?;
         }
         let known: Vec<(i64, i64)> = self
             .conn
@@ -577,6 +591,12 @@ impl Ctx<'_> {
             let entries = rows::get_u64(self.conn, meta::ENTRIES)?.saturating_add(self.inserted);
             rows::set_meta(self.conn, meta::ENTRIES, &entries.to_be_bytes())?;
             self.inserted = 0;
+        }
+        if self.waiting != 0 {
+            let waiting =
+                rows::get_u64(self.conn, meta::WAITING)?.saturating_add_signed(self.waiting);
+            rows::set_meta(self.conn, meta::WAITING, &waiting.to_be_bytes())?;
+            self.waiting = 0;
         }
         if self.newest.0 > rows::get_u64(self.conn, meta::CLOCK)? {
             rows::set_meta(self.conn, meta::CLOCK, &self.newest.0.to_be_bytes())?;

@@ -50,6 +50,44 @@ fn the_newest_are_read_first_and_folded_once() {
 }
 
 #[test]
+fn a_long_run_is_let_go_when_what_it_waits_for_comes() {
+    let mut a = Node::founder("ana");
+    let mut b = a.invite("ben");
+    let thread = a.note("t", "root");
+    b.pull(&a);
+    let ids: Vec<EntryId> = (0..20)
+        .map(|i| {
+            if i == 11 {
+                // What the log says from here on was written with a newer roster.
+                a.invite("cy");
+                b.pull(&a);
+            }
+            b.reply(thread, &i.to_string())
+        })
+        .collect();
+    a.pull(&b);
+    let c = a.invite("dov");
+    let all = a.everything();
+    let is = |i: &Incoming, which: &[EntryId]| which.contains(&i.signed.id());
+    let before = c.store.stats().unwrap().waiting_for_past;
+    // The newest come first, in parts; two of them find the one before them waiting.
+    for part in [&ids[15..], &ids[14..15], &ids[4..14], &ids[1..4]] {
+        c.ingest(all.iter().filter(|i| is(i, part)).cloned().collect());
+        assert!(c.store.waits_hold().unwrap());
+    }
+    assert_eq!(c.store.stats().unwrap().waiting_for_past, before + 19);
+    assert!(c.store.holes(9).unwrap().contains(&ids[0]));
+    c.fold();
+    c.ingest(all);
+    assert_eq!(c.store.stats().unwrap().waiting_for_past, 0);
+    c.assert_clean();
+    c.fold();
+    assert_eq!(c.texts(&thread).len(), 21);
+    a.pull(&c);
+    assert_eq!(a.hash(), c.hash());
+}
+
+#[test]
 fn who_is_no_member_any_more_shows_nothing_early() {
     let mut a = Node::founder("ana");
     let mut b = a.invite("ben");
@@ -156,6 +194,7 @@ fn with_the_same_entries_missing_any_order_gives_one_state() {
             let batch: Vec<Incoming> = batch.iter().map(|(_, i)| (*i).clone()).collect();
             store.ingest(batch, &Source::File, NOW).unwrap();
             store.fold_pending(3).unwrap();
+            assert!(store.waits_hold().unwrap());
         }
         while store.fold_pending(7).unwrap().left > 0 {}
         assert_eq!(store.check(|_| ()).unwrap().damage, vec![]);

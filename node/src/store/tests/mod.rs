@@ -230,6 +230,7 @@ impl Node {
     pub(crate) fn assert_clean(&self) {
         let report = self.store.check(|_| ()).unwrap();
         assert_eq!(report.damage, vec![]);
+        assert!(self.store.waits_hold().unwrap());
     }
 
     pub(crate) fn texts(&self, thread: &EntryId) -> Vec<String> {
