@@ -1,9 +1,9 @@
 //! Folding beside the network: bulk sync writes entries, this makes threads of them.
 //!
-//! While entries stream in, only a slice is folded from time to time, of what was written last: the writer is
-//! needed for what comes, and yet a newcomer is to see the newest threads long before all is here. Once a
-//! slice has passed in which nothing came, the rest follows at once. While some entries are folded the next
-//! ones are read and opened.
+//! There is one writer. While entries stream in, slices are folded of what was written last, and after each the
+//! writer is left to what comes for as long as that took: so a newcomer sees the newest threads long before all is
+//! here, what comes is held up by half at most, and the writer is never idle. Once nothing came for a whole slice,
+//! the rest follows in larger parts; while one is folded the next is read and opened.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,13 +18,11 @@ use crate::identity::Identity;
 use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 
 /// Entries folded in one transaction when nothing else is to be done.
-const BATCH: usize = 2_000;
+const BATCH: usize = 4_000;
 /// Entries folded in one transaction while others stream in.
-const SLICE: usize = 400;
-/// Looks at whether something came since the last look, between two slices.
-const LOOKS: usize = 7;
-/// Time from one look to the next.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const SLICE: usize = 1_000;
+/// The writer is left to what streams in for at least so long.
+const LEAVE: Duration = Duration::from_millis(20);
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
 /// talks that came for this device.
@@ -37,11 +35,11 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
             let step = Step { store: store.clone(), identity: identity.clone(), seen };
             match step.take(prepared.take()).await {
                 Ok(Done { left: 0, .. }) => break,
-                Ok(Done { newest, streaming, next, .. }) => {
+                Ok(Done { newest, streaming, took, next, .. }) => {
                     seen = Some(newest);
                     prepared = next;
-                    if streaming && let Err(e) = leave_writer(&store).await {
-                        tracing::error!("folding: {e}");
+                    if streaming {
+                        tokio::time::sleep(took.max(LEAVE)).await;
                     }
                 }
                 Err(e) => {
@@ -51,19 +49,6 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
             }
         }
     }
-}
-
-/// Leaves the writer to what streams in for a while, or until nothing comes any more.
-async fn leave_writer(store: &Store) -> Result<(), FoldError> {
-    let mut seen = None;
-    for _ in 0..LOOKS {
-        tokio::time::sleep(LOOK_EVERY).await;
-        let newest = newest_arrival(store).await?;
-        if seen.replace(newest) == Some(newest) {
-            break;
-        }
-    }
-    Ok(())
 }
 
 async fn newest_arrival(store: &Store) -> Result<i64, FoldError> {
@@ -84,6 +69,8 @@ struct Done {
     left: u64,
     newest: i64,
     streaming: bool,
+    /// How long folding had the writer.
+    took: Duration,
     /// What the next step is to fold, where it was read already.
     next: Option<PreparedFold>,
 }
@@ -112,13 +99,15 @@ impl Step {
             if progress.left == 0 {
                 store_now.open_side_talks(&author(&identity))?;
             }
-            Ok::<_, StoreError>(progress.left)
+            Ok::<_, StoreError>((progress.left, progress.took))
         });
         if streaming || taken.len() < BATCH {
-            return Ok(Done { left: fold.await??, newest, streaming, next: None });
+            let (left, took) = fold.await??;
+            return Ok(Done { left, newest, streaming, took, next: None });
         }
         let (left, next) = tokio::join!(fold, prepare(taken));
-        Ok(Done { left: left??, newest, streaming, next: Some(next??) })
+        let ((left, took), next) = (left??, Some(next??));
+        Ok(Done { left, newest, streaming, took, next })
     }
 }
 

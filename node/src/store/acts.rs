@@ -27,7 +27,8 @@ impl Store {
             }
             let Some(group) = group_of(conn, id)? else { return Ok(Vec::new()) };
             let keys = Keyring::load(conn)?;
-            let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
+            let loaded =
+                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
             Ok(loaded.into_iter().map(|(_, entry)| entry).collect())
         })
     }

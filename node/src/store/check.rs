@@ -214,7 +214,8 @@ impl Store {
                 .prepare_cached("SELECT id, hash FROM threads WHERE grp = ?1 AND hash IS NOT NULL")?
                 .query_map([group], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
+            let loaded =
+                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
             let entries: Vec<_> = loaded.into_iter().map(|(_, e)| e).collect();
             for thread in lanai_crdt::thread::fold_threads(&entries) {
                 report.threads += 1;

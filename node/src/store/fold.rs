@@ -68,7 +68,7 @@ pub(super) fn load_group(
     community: &CommunityId,
     keys: &Keyring,
     group: i64,
-    opened: &Opened,
+    opened: &mut Opened,
 ) -> Result<Vec<(N, TalkEntry)>, StoreError> {
     let mut numbers = conn.prepare_cached(
         "SELECT te.n FROM threads tt JOIN thread_entries te ON te.t = tt.t WHERE tt.grp = ?1",
@@ -85,8 +85,8 @@ pub(super) fn load_group(
     let mut entries = Vec::new();
     while let Some(number) = numbers.next()? {
         let n: N = number.get(0)?;
-        if let Some(entry) = opened.get(&n) {
-            entries.push((n, entry.clone()));
+        if let Some(entry) = opened.remove(&n) {
+            entries.push((n, entry));
             continue;
         }
         let mut rows = statement.query([n])?;
@@ -144,21 +144,21 @@ impl Ctx<'_> {
         entries: &[N],
         mut prepared: HashMap<N, Prepared>,
     ) -> Result<Vec<EntryId>, StoreError> {
-        let mut groups: BTreeSet<i64> = BTreeSet::new();
+        let mut threads: BTreeSet<i64> = BTreeSet::new();
         let mut people: BTreeSet<i64> = BTreeSet::new();
         let mut opened = Opened::new();
+        self.take_from_todo(entries)?;
         for n in entries {
-            self.conn.prepare_cached("DELETE FROM todo WHERE n = ?1")?.execute([n])?;
             if let Some(entry) = self.entry_to_fold(*n, prepared.remove(n))? {
-                self.fold_one(entry, &mut groups, &mut people, &mut opened)?;
+                self.fold_one(entry, &mut threads, &mut people, &mut opened)?;
             }
         }
-        // Groups may have become one since they were noted.
+        // Not before all are opened: some connect threads.
         let groups: BTreeSet<i64> =
-            groups.into_iter().map(|g| self.group(g)).collect::<Result<_, _>>()?;
+            threads.into_iter().map(|t| self.group(t)).collect::<Result<_, _>>()?;
         let mut touched = Vec::new();
         for group in groups {
-            self.fold_group(group, &opened, &mut touched)?;
+            self.fold_group(group, &mut opened, &mut touched)?;
         }
         for m in people {
             self.fold_person(m)?;
@@ -169,7 +169,7 @@ impl Ctx<'_> {
     fn fold_one(
         &mut self,
         Prepared { stored, body }: Prepared,
-        groups: &mut BTreeSet<i64>,
+        threads: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
@@ -180,11 +180,11 @@ impl Ctx<'_> {
         match stored.state {
             state::GOOD | state::NO_KEY | state::UNCOUNTED => {}
             // It may have been read before it was known what it follows.
-            state::BAD_LINK => return self.forget(n, &stored, groups, people),
+            state::BAD_LINK => return self.forget(n, &stored, threads, people),
             _ => return Ok(()),
         }
         let Some(past) = stored.past else {
-            return self.fold_early(&stored, body, groups, people, opened);
+            return self.fold_early(&stored, body, threads, people, opened);
         };
         let past = self.judged_past(&stored, past)?;
         let stand = self.stand(past, stored.l)?;
@@ -193,10 +193,10 @@ impl Ctx<'_> {
         }
         let Some(stand) = stand else {
             self.set_state(n, state::UNCOUNTED)?;
-            return self.forget(n, &stored, groups, people);
+            return self.forget(n, &stored, threads, people);
         };
         let Some(body) = self.open_stored(&stored, body)? else { return Ok(()) };
-        self.fold_body(&stored, stand, body, groups, people, opened)
+        self.fold_body(&stored, stand, body, threads, people, opened)
     }
 
     /// An entry whose roster past is not known yet; see [`super::early`].
@@ -204,7 +204,7 @@ impl Ctx<'_> {
         &mut self,
         stored: &Stored,
         body: Option<Body>,
-        groups: &mut BTreeSet<i64>,
+        threads: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
@@ -214,14 +214,14 @@ impl Ctx<'_> {
         }
         let Some(stand) = self.stand(PRESENT, stored.l)? else {
             self.set_early(stored, true)?;
-            return self.forget(n, stored, groups, people);
+            return self.forget(n, stored, threads, people);
         };
         let Some(body) = self.open_stored(stored, body)? else { return Ok(()) };
         if !is_early_body(&body) {
             return self.set_early(stored, false);
         }
         self.set_early(stored, true)?;
-        self.fold_body(stored, stand, body, groups, people, opened)
+        self.fold_body(stored, stand, body, threads, people, opened)
     }
 
     /// What an entry that counts says; `None` where it cannot be opened, which is noted.
@@ -259,7 +259,7 @@ impl Ctx<'_> {
         stored: &Stored,
         stand: Stand,
         body: Body,
-        groups: &mut BTreeSet<i64>,
+        threads: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
     ) -> Result<(), StoreError> {
@@ -311,7 +311,7 @@ impl Ctx<'_> {
             self.touch_pages_of(t)?;
         }
         self.connect(t, stand.role, &body)?;
-        groups.insert(self.group(t)?);
+        threads.insert(t);
         let entry = TalkEntry {
             id,
             member: stand.member,
@@ -346,7 +346,7 @@ impl Ctx<'_> {
         &mut self,
         n: N,
         stored: &Stored,
-        groups: &mut BTreeSet<i64>,
+        threads: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
     ) -> Result<(), StoreError> {
         let special: Option<i64> = self
@@ -359,7 +359,7 @@ impl Ctx<'_> {
         if let Some(thread) = declared_thread(&stored.verified.id(), stored.verified.header()) {
             let t = self.thread(&thread)?;
             self.touch_pages_of(t)?;
-            groups.insert(self.group(t)?);
+            threads.insert(t);
         }
         Ok(())
     }
@@ -402,7 +402,7 @@ impl Ctx<'_> {
     pub(super) fn fold_group(
         &mut self,
         group: i64,
-        opened: &Opened,
+        opened: &mut Opened,
         touched: &mut Vec<EntryId>,
     ) -> Result<(), StoreError> {
         let (conn, community) = (self.conn, self.community);
@@ -605,33 +605,16 @@ impl Ctx<'_> {
         }
         let mut new: Vec<(N, PostRow)> = rows.into_iter().collect();
         new.sort_unstable_by_key(|(n, _)| *n);
+        let of_threads: BTreeSet<i64> = new.iter().map(|(_, row)| row.t).collect();
+        for t in of_threads {
+            self.note_tally(t)?;
+        }
+        let some_read_elsewhere = self.something_read_ahead()?;
         for (n, row) in new {
-            let doc = self.free_doc(row.sort, n)?;
-            // A post that moves between groups still has its row in the other one.
-            let elsewhere: Option<i64> = self
-                .conn
-                .prepare_cached("SELECT doc FROM posts WHERE n = ?1")?
-                .query_row([n], |r| r.get(0))
-                .optional()?;
-            if let Some(old) = elsewhere {
-                self.remove_text(old)?;
-                self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
-            }
-            if row.origin.is_none() {
+            if some_read_elsewhere && row.origin.is_none() {
                 self.read_elsewhere(n)?;
             }
-            // OR FAIL: a statement with triggers that might abort keeps a journal of its own, and an error
-            // undoes the whole transaction anyway.
-            self.conn
-                .prepare_cached(
-                    "INSERT OR FAIL INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
-                     unread) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                     NOT EXISTS (SELECT 1 FROM reads r WHERE r.n = ?2))",
-                )?
-                .execute((
-                    doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,
-                    &row.print,
-                ))?;
+            let doc = self.add_post(n, group, &row)?;
             if let Some((title, body)) = texts.remove(&n) {
                 self.add_text(doc, title, body)?;
             }
@@ -639,14 +622,60 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    /// A free rowid for a post of this sort time. The range in which one is looked for doubles with
-    /// every second failure, so that many posts of one millisecond cost little; a thousand of them reach some
-    /// hundred milliseconds into the time of others.
+    /// Puts a post into the list under a free rowid of the full text index, and gives that.
+    fn add_post(&mut self, n: N, group: i64, row: &PostRow) -> Result<i64, StoreError> {
+        // With NULL in place of `doc` the row is left out. What inserts from a SELECT keeps a journal of its own.
+        let mut insert = self.conn.prepare_cached(
+            "INSERT OR IGNORE INTO posts (doc, n, grp, t, text_n, author, parent, origin, sort, print,
+             unread) VALUES (iif(EXISTS (SELECT 1 FROM docs d WHERE d.doc = ?1), NULL, ?1),
+             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+             NOT EXISTS (SELECT 1 FROM reads r WHERE r.n = ?2))",
+        )?;
+        let conn = self.conn;
+        let mut try_place = |doc| {
+            let added = insert.execute((
+                doc, n, group, row.t, row.text_n, row.author, row.parent, row.origin, row.sort,
+                &row.print,
+            ))?;
+            Ok(added == 1)
+        };
+        if let Some(doc) = self.first_free(row.sort, n, &mut try_place)? {
+            return Ok(doc);
+        }
+        // A post that moves between groups still has its row in the other one.
+        let elsewhere: Option<i64> = conn
+            .prepare_cached("SELECT doc FROM posts WHERE n = ?1")?
+            .query_row([n], |r| r.get(0))
+            .optional()?;
+        if let Some(old) = elsewhere {
+            self.remove_text(old)?;
+            conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([old])?;
+            if let Some(doc) = self.first_free(row.sort, n, &mut try_place)? {
+                return Ok(doc);
+            }
+        }
+        Err(StoreError::Internal("no free place in the index"))
+    }
+
+    /// A free rowid for a document of this sort time that is no post.
     pub(super) fn free_doc(&mut self, sort: i64, n: N) -> Result<i64, StoreError> {
-        let base = doc_from(sort);
         let mut taken = self.conn.prepare_cached(
             "SELECT 1 FROM posts WHERE doc = ?1 UNION ALL SELECT 1 FROM docs WHERE doc = ?1",
         )?;
+        self.first_free(sort, n, &mut |doc| Ok(!taken.exists([doc])?))?
+            .ok_or(StoreError::Internal("no free place in the index"))
+    }
+
+    /// The first rowid for this sort time that `is_free`. The range in which one is looked for doubles with
+    /// every second failure, so that many posts of one millisecond cost little; a thousand of them reach some
+    /// hundred milliseconds into the time of others.
+    fn first_free(
+        &mut self,
+        sort: i64,
+        n: N,
+        is_free: &mut dyn FnMut(i64) -> Result<bool, StoreError>,
+    ) -> Result<Option<i64>, StoreError> {
+        let base = doc_from(sort);
         // Where it was crowded a moment ago it still is.
         let known = self.crowded.entry(base).or_insert(0);
         for attempt in *known..80u32 {
@@ -656,12 +685,12 @@ impl Ctx<'_> {
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
             let offset = (mix.cast_unsigned() >> (64 - bits)).cast_signed();
             let doc = base.saturating_add(offset).max(1);
-            if !taken.exists([doc])? {
+            if is_free(doc)? {
                 *known = attempt & !1;
-                return Ok(doc);
+                return Ok(Some(doc));
             }
         }
-        Err(StoreError::Internal("no free place in the index"))
+        Ok(None)
     }
 
     fn name(&mut self, name: &str) -> Result<i64, StoreError> {

@@ -117,9 +117,6 @@ fn shared_drafts(conn: &Connection) -> Result<BTreeMap<String, SharedDraft>, Sto
 impl Ctx<'_> {
     /// Marks a post as read that another device of the member read before it came here.
     pub(super) fn read_elsewhere(&self, n: N) -> Result<(), StoreError> {
-        if !self.conn.prepare_cached("SELECT 1 FROM reads_ahead LIMIT 1")?.exists([])? {
-            return Ok(());
-        }
         self.conn
             .prepare_cached(
                 "INSERT OR IGNORE INTO reads (n, told) SELECT e.n, 1 FROM entries e
@@ -127,6 +124,11 @@ impl Ctx<'_> {
             )?
             .execute([n])?;
         Ok(())
+    }
+
+    /// Whether one's other devices read something that is not here, or was not.
+    pub(super) fn something_read_ahead(&self) -> Result<bool, StoreError> {
+        Ok(self.conn.prepare_cached("SELECT 1 FROM reads_ahead LIMIT 1")?.exists([])?)
     }
 
     /// Whether an own-state entry of this member is for this store.

@@ -17,6 +17,7 @@
 //! 5. A set of more than [`MAX_PAST_HEADS`] heads that cannot be reduced waits too, until the
 //!    roster knows enough of them. Honest logs stay at one to four.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lanai_crdt::entry::{Class, Header};
@@ -32,12 +33,24 @@ pub(super) const MAX_PAST_HEADS: usize = 64;
 /// Entries of a run that are read at once.
 const MAX_RUN: i64 = if cfg!(test) { 3 } else { 4_096 };
 
+/// Ids that are awaited, of which so many are remembered.
+const MAX_AWAITED: i64 = if cfg!(test) { 4 } else { 4_096 };
+
 /// Who only comes after somebody who waits is not listed, but counted.
 pub(super) const MIGRATION: &str = r"
 DELETE FROM past_waits WHERE why = 1 AND n IN (SELECT n FROM entries WHERE prev IS NOT NULL);
 INSERT OR REPLACE INTO meta SELECT 'waiting_for_past', unhex(printf('%016X', count(*)))
     FROM entries WHERE past IS NULL;
 ";
+
+/// Ids that are awaited, as a transaction remembers them.
+#[derive(Debug)]
+pub(super) enum Awaited {
+    /// No others are.
+    Among(HashSet<EntryId>),
+    /// Too many to remember.
+    Many,
+}
 
 /// What is known of an entry that others may name as `prev`.
 #[derive(Debug, Clone, Copy)]
@@ -58,22 +71,41 @@ pub(super) enum Past {
 }
 
 impl Ctx<'_> {
-    fn anybody_waits(&self) -> Result<bool, StoreError> {
-        if let Some(known) = self.somebody_waits.get() {
-            return Ok(known);
+    /// Whether somebody is listed as waiting for this entry.
+    pub(super) fn is_awaited(&mut self, id: &EntryId) -> Result<bool, StoreError> {
+        if self.awaited.is_none() {
+            let mut listed =
+                self.conn.prepare_cached("SELECT DISTINCT prev FROM past_waits LIMIT ?1")?;
+            let ids: HashSet<EntryId> = listed
+                .query_map([MAX_AWAITED], |r| Ok(entry_id(r.get_ref(0)?.as_blob()?)))?
+                .collect::<Result<_, _>>()?;
+            let few = i64::try_from(ids.len()).is_ok_and(|len| len < MAX_AWAITED);
+            self.awaited = Some(if few { Awaited::Among(ids) } else { Awaited::Many });
         }
-        let some = self.conn.prepare_cached("SELECT 1 FROM past_waits LIMIT 1")?.exists([])?;
-        self.somebody_waits.set(Some(some));
-        Ok(some)
+        if matches!(&self.awaited, Some(Awaited::Among(ids)) if !ids.contains(id)) {
+            return Ok(false);
+        }
+        let mut listed = self.conn.prepare_cached("SELECT 1 FROM past_waits WHERE prev = ?1")?;
+        Ok(listed.exists([id.as_bytes()])?)
     }
 
-    /// Whether somebody is listed as waiting for this entry.
-    pub(super) fn is_awaited(&self, id: &EntryId) -> Result<bool, StoreError> {
-        Ok(self.anybody_waits()?
-            && self
-                .conn
-                .prepare_cached("SELECT 1 FROM past_waits WHERE prev = ?1")?
-                .exists([id.as_bytes()])?)
+    /// Lists an entry as waiting for the one before it, or notes why it still does.
+    pub(super) fn list_waiting(
+        &mut self,
+        n: N,
+        prev: &EntryId,
+        why: i64,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (n) DO UPDATE SET why = excluded.why WHERE why <> excluded.why",
+            )?
+            .execute((n, prev.as_bytes(), why))?;
+        if let Some(Awaited::Among(ids)) = &mut self.awaited {
+            ids.insert(*prev);
+        }
+        Ok(())
     }
 
     pub(super) fn link(&mut self, id: &EntryId) -> Result<Option<Link>, StoreError> {
@@ -338,13 +370,7 @@ impl Ctx<'_> {
         let id = stored.verified.id();
         let (p, state) = match self.past_of(&id, header)? {
             Past::Waits(reason) => {
-                self.conn
-                    .prepare_cached(
-                        "INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (n) DO UPDATE SET why = excluded.why
-                         WHERE why <> excluded.why",
-                    )?
-                    .execute((n, header.prev.as_bytes(), reason))?;
+                self.list_waiting(n, &header.prev, reason)?;
                 return Ok(None);
             }
             Past::BadLink(p) => (p, state::BAD_LINK),

@@ -5,6 +5,7 @@
 //! looks again only at what may have changed since: what is judged how, and whether the text is still here.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use lanai_crdt::entry::Class;
 use lanai_crdt::id::EntryId;
@@ -29,6 +30,8 @@ pub struct FoldProgress {
     pub left: u64,
     /// Roots of the threads that may look different now.
     pub threads: Vec<EntryId>,
+    /// How long the store could not be written by others.
+    pub took: Duration,
 }
 
 /// Which entries are folded first.
@@ -116,6 +119,17 @@ pub(super) fn todo_count(conn: &Connection) -> Result<u64, StoreError> {
 }
 
 impl Ctx<'_> {
+    /// Takes entries from the list; those that follow one another at once.
+    pub(super) fn take_from_todo(&self, entries: &[N]) -> Result<(), StoreError> {
+        let mut take = self.conn.prepare_cached("DELETE FROM todo WHERE n BETWEEN ?1 AND ?2")?;
+        for run in entries.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                take.execute((first, last))?;
+            }
+        }
+        Ok(())
+    }
+
     /// An entry as it is now.
     pub(super) fn entry_to_fold(
         &self,
@@ -188,13 +202,17 @@ impl Store {
         if numbers.is_empty() && self.inner.connections.read(|conn| Ok(todo_count(conn)? == 0))? {
             return Ok(FoldProgress::default());
         }
-        self.inner.write(Durability::Normal, 0, |ctx| {
+        let mut begun = Instant::now();
+        let progress = self.inner.write(Durability::Normal, 0, |ctx| {
+            begun = Instant::now();
             let mut threads = ctx.fold_prepared(&numbers, entries)?;
             if numbers.is_empty() {
                 threads.extend(ctx.fold_next_page()?);
             }
-            Ok(FoldProgress { folded: numbers.len(), left: todo_count(ctx.conn)?, threads })
-        })
+            let left = todo_count(ctx.conn)?;
+            Ok(FoldProgress { folded: numbers.len(), left, threads, took: Duration::ZERO })
+        })?;
+        Ok(FoldProgress { took: begun.elapsed(), ..progress })
     }
 
     /// Folds up to `limit` entries that were not folded yet, the oldest arrivals first. Call it

@@ -70,7 +70,7 @@ impl Store {
                     &ctx.community,
                     &keys,
                     group,
-                    &std::collections::HashMap::new(),
+                    &mut std::collections::HashMap::new(),
                 )?;
                 let entries: Vec<_> = loaded.into_iter().map(|(_, entry)| entry).collect();
                 for text in withdrawn_texts(&entries) {

@@ -384,7 +384,8 @@ impl Store {
             }
             let Some(group) = group_of(conn, id)? else { return Ok(None) };
             let keys = Keyring::load(conn)?;
-            let loaded = load_group(conn, &self.inner.community, &keys, group, &HashMap::new())?;
+            let loaded =
+                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
             let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
             let threads = fold_threads(&entries);
             let at = placing::position(&threads, &entries, id);

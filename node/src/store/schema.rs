@@ -70,6 +70,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::tallies::MIGRATION,
     super::early::MIGRATION,
     super::pasts::MIGRATION,
+    super::tallies::WITHOUT_TRIGGER,
+    super::search::FEWER_MERGES,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -392,6 +394,7 @@ CREATE VIRTUAL TABLE fts USING fts5(
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 INSERT INTO fts (fts, rank) VALUES ('hashsize', 4194304);
+INSERT INTO fts (fts, rank) VALUES ('automerge', 8);
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;

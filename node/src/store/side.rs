@@ -76,7 +76,7 @@ fn carried(
         .prepare_cached("SELECT coalesce(grp, t) FROM threads WHERE t = ?1")?
         .query_row([t], |r| r.get(0))?;
     let keys = Keyring::load(conn)?;
-    let mut found = load_group(conn, &store.inner.community, &keys, group, &HashMap::new())?;
+    let mut found = load_group(conn, &store.inner.community, &keys, group, &mut HashMap::new())?;
     found.retain(|(_, e)| e.id == *talk || e.refs.first() == Some(talk));
     Ok(found)
 }

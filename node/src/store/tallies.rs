@@ -2,7 +2,7 @@
 //! posts there are, and what is new to the reader, by thread and altogether.
 //!
 //! 1. Triggers note in `untallied` each thread that a transaction touches, with what it was counted as before. So no code that
-//!    writes threads or posts can forget to.
+//!    writes threads or posts can forget to; but who adds posts says so by [`Ctx::note_tally`].
 //! 2. At the end of the transaction [`Ctx::flush_tallies`] takes what these threads were out of the counts, and puts in what they
 //!    are. After a commit `untallied` is empty, and the counts are true in every snapshot.
 //! 3. What is new depends on which member the reader is. When that changes, all threads are counted again.
@@ -72,6 +72,10 @@ BEGIN
 END;
 INSERT INTO untallied SELECT t, NULL, NULL FROM threads WHERE hash IS NOT NULL;
 ";
+
+/// New posts are noted by [`Ctx::note_tally`], once for each thread: a statement with a trigger keeps a journal of its
+/// own, and this is the one that runs for every post of a first sync.
+pub(super) const WITHOUT_TRIGGER: &str = "DROP TRIGGER tally_new_post;";
 
 /// Nothing is counted; for when there are no views.
 pub(super) const DROP: &str = r"
@@ -189,6 +193,16 @@ struct Before {
 }
 
 impl Ctx<'_> {
+    /// Notes a thread that is getting a post.
+    pub(super) fn note_tally(&self, t: i64) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO untallied SELECT t, hash, posts FROM threads WHERE t = ?1",
+            )?
+            .execute([t])?;
+        Ok(())
+    }
+
     /// Brings the counts in line with what the transaction did; the last that it does to threads and posts.
     pub(super) fn flush_tallies(&mut self) -> Result<(), StoreError> {
         let own = member_number(self.conn, self.roster.roster(), &self.own)?;

@@ -1,7 +1,7 @@
 //! One writing transaction: what it has learnt so far, and how an entry gets into the tables.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use lanai_crdt::clock::{Hlc, MAX_ADOPTED_SKEW_MS};
@@ -15,7 +15,7 @@ use super::connection::Durability;
 use super::cuts::Inside;
 use super::early::{EARLY_CLASSES, PRESENT, is_early_class};
 use super::keys::Keyring;
-use super::pasts::{Link, Past, follows};
+use super::pasts::{Awaited, Link, Past, follows};
 use super::roster_cache::RosterState;
 use super::rows::{self, N, class_column, meta, ordered, pack_header, placed, state, why};
 use super::{Inner, StoreError};
@@ -54,7 +54,10 @@ pub(super) struct Ctx<'c> {
     /// What cuts hold, as far as it was asked for.
     pub(super) inside: Inside,
     keys: Option<Keyring>,
-    pub(super) somebody_waits: Cell<Option<bool>>,
+    /// The entries that are waited for, once that was looked at.
+    pub(super) awaited: Option<Awaited>,
+    /// Places of logs in which there was no entry when it was looked, and is none now.
+    gaps: HashMap<i64, Range<i64>>,
     heads_gained: HashSet<N>,
     heads_lost: HashSet<N>,
     newest: Hlc,
@@ -98,7 +101,8 @@ impl Inner {
             stands: HashMap::new(),
             inside: Inside::new(),
             keys: None,
-            somebody_waits: Cell::new(None),
+            gaps: HashMap::new(),
+            awaited: None,
             heads_gained: HashSet::new(),
             heads_lost: HashSet::new(),
             newest: Hlc::default(),
@@ -155,6 +159,7 @@ impl Ctx<'_> {
             _ if void.is_some() => state::VOID,
             _ => state::GOOD,
         };
+        self.note_fork(l, header.seq)?;
         self.conn
             .prepare_cached(
                 "INSERT INTO entries
@@ -198,9 +203,7 @@ impl Ctx<'_> {
         if let Past::Waits(reason) = past
             && (reason != why::PREV_WAITS || prev.is_none())
         {
-            self.conn
-                .prepare_cached("INSERT INTO past_waits (n, prev, why) VALUES (?1, ?2, ?3)")?
-                .execute((n, header.prev.as_bytes(), reason))?;
+            self.list_waiting(n, &header.prev, reason)?;
         }
         let claimed = match (claimed, header.known_class()) {
             (Some(t), Some(Class::Weave)) => {
@@ -217,7 +220,6 @@ impl Ctx<'_> {
             }
             (None, _) => None,
         };
-        self.note_fork(n, l, header.seq)?;
         if past_column.is_none() && payload.is_some() && is_early_class(header.known_class()) {
             self.add_todo(n, claimed)?;
         }
@@ -236,22 +238,30 @@ impl Ctx<'_> {
         if awaited {
             self.release(&id)?;
         }
-        if matches!(past, Past::Waits(_)) {
-            self.somebody_waits.set(Some(true));
-        }
         if header.time.millis() <= self.now_ms.saturating_add(MAX_ADOPTED_SKEW_MS) {
             self.newest = self.newest.max(header.time);
         }
         Ok(Inserted { n, id })
     }
 
-    fn note_fork(&self, n: N, l: i64, seq: u64) -> Result<(), StoreError> {
-        self.conn
-            .prepare_cached(
-                "INSERT OR IGNORE INTO forked_logs (l)
-                 SELECT l FROM entries WHERE l = ?1 AND seq = ?2 AND n <> ?3 LIMIT 1",
-            )?
-            .execute((l, placed(seq), n))?;
+    /// Notes that a log is forked, where there is an entry already in the place of one that is to come.
+    fn note_fork(&mut self, l: i64, seq: u64) -> Result<(), StoreError> {
+        let place = placed(seq);
+        let gap = self.gaps.entry(l).or_insert(0..0);
+        if !gap.contains(&place) {
+            // Entries come log by log and in order: what is free after this one is so for the next.
+            let taken: Option<i64> = self
+                .conn
+                .prepare_cached("SELECT min(seq) FROM entries WHERE l = ?1 AND seq >= ?2")?
+                .query_row((l, place), |r| r.get(0))?;
+            if taken == Some(place) {
+                self.conn
+                    .prepare_cached("INSERT OR IGNORE INTO forked_logs (l) VALUES (?1)")?
+                    .execute([l])?;
+            }
+            *gap = place..taken.unwrap_or(i64::MAX);
+        }
+        gap.start = place.saturating_add(1);
         Ok(())
     }
 
@@ -349,7 +359,7 @@ impl Ctx<'_> {
     }
 
     /// The entry that follows in the log of `header`, where it came first and waits for it.
-    fn successor(&self, id: &EntryId, header: &Header) -> Result<Option<N>, StoreError> {
+    fn successor(&mut self, id: &EntryId, header: &Header) -> Result<Option<N>, StoreError> {
         if !self.is_awaited(id)? {
             return Ok(None);
         }
@@ -371,7 +381,7 @@ impl Ctx<'_> {
 
     /// An authentic stored header that vouches for an entry by the chain rule.
     pub(super) fn stored_successor(
-        &self,
+        &mut self,
         id: &EntryId,
         header: &Header,
     ) -> Result<Option<Verified>, StoreError> {
@@ -528,18 +538,23 @@ impl Ctx<'_> {
         if let Some(t) = self.threads.get(id) {
             return Ok(*t);
         }
-        let added = self
+        let known: Option<i64> = self
             .conn
-            .prepare_cached("INSERT OR IGNORE INTO threads (id) VALUES (?1)")?
-            .execute([id.as_bytes()])?;
-        let t = if added == 1 {
-            let t = self.conn.last_insert_rowid();
-            self.conn.prepare_cached("UPDATE threads SET grp = ?1 WHERE t = ?1")?.execute([t])?;
-            t
-        } else {
-            self.conn
-                .prepare_cached("SELECT t FROM threads WHERE id = ?1")?
-                .query_row([id.as_bytes()], |r| r.get(0))?
+            .prepare_cached("SELECT t FROM threads WHERE id = ?1")?
+            .query_row([id.as_bytes()], |r| r.get(0))
+            .optional()?;
+        let t = match known {
+            Some(t) => t,
+            None => {
+                self.conn
+                    .prepare_cached("INSERT INTO threads (id) VALUES (?1)")?
+                    .execute([id.as_bytes()])?;
+                let t = self.conn.last_insert_rowid();
+                self.conn
+                    .prepare_cached("UPDATE threads SET grp = ?1 WHERE t = ?1")?
+                    .execute([t])?;
+                t
+            }
         };
         self.threads.insert(*id, t);
         Ok(t)

@@ -188,7 +188,7 @@ impl Ctx<'_> {
         if dropped > 0 && kind == PageKind::Question {
             // The title is that of the ask again.
             let group = self.group(t)?;
-            self.fold_group(group, &HashMap::new(), &mut Vec::new())?;
+            self.fold_group(group, &mut HashMap::new(), &mut Vec::new())?;
         }
         Ok(())
     }

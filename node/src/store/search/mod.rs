@@ -50,7 +50,7 @@ mod vocabulary;
 mod tests;
 
 #[allow(unused_imports)] // the page store names it
-pub(super) use index::{DROP, DocKind, REFOLD, TABLES};
+pub(super) use index::{DROP, DocKind, FEWER_MERGES, REFOLD, TABLES};
 pub use people::{Expert, Named, Reason as Grounds, Who};
 pub use query::{SearchOrder, SearchQuery, SearchState, span};
 pub use similar::Similar;

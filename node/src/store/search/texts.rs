@@ -7,11 +7,15 @@
 
 use std::collections::BTreeMap;
 
+use super::NewWords;
 use crate::store::StoreError;
 use crate::store::write::Ctx;
 
 /// Bytes of text that are gathered at most.
 const MAX_GATHERED: usize = 4 * 1024 * 1024;
+
+/// So many texts are worth a thread of their own.
+const MANY: usize = 64;
 
 /// Texts that a writing transaction has not put into the full text index yet: title and body by rowid.
 #[derive(Debug, Default)]
@@ -28,7 +32,6 @@ impl Ctx<'_> {
         title: String,
         body: String,
     ) -> Result<(), StoreError> {
-        self.new_words.add(&title, &body);
         self.new_texts.bytes += title.len() + body.len();
         self.new_texts.texts.insert(doc, (title, body));
         if self.new_texts.bytes >= MAX_GATHERED { self.flush_texts() } else { Ok(()) }
@@ -42,14 +45,31 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    /// Puts what was gathered into the full text index.
+    /// Puts what was gathered into the full text index, and its words into those that are to be counted.
     pub(in crate::store) fn flush_texts(&mut self) -> Result<(), StoreError> {
         let NewTexts { texts, .. } = std::mem::take(&mut self.new_texts);
-        let mut insert =
-            self.conn.prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?;
-        for (doc, (title, body)) in texts {
-            insert.execute((doc, title, body))?;
+        let (conn, words) = (self.conn, &mut self.new_words);
+        let counted = std::thread::scope(|scope| {
+            // To count them takes nothing of the store.
+            let counting = || count(&texts, words);
+            let thread = std::thread::Builder::new().name("words".into());
+            let counted = texts.len() >= MANY && thread.spawn_scoped(scope, counting).is_ok();
+            let mut insert =
+                conn.prepare_cached("INSERT INTO fts (rowid, title, body) VALUES (?1, ?2, ?3)")?;
+            for (doc, (title, body)) in &texts {
+                insert.execute((doc, title, body))?;
+            }
+            Ok::<_, StoreError>(counted)
+        })?;
+        if !counted {
+            count(&texts, &mut self.new_words);
         }
         Ok(())
+    }
+}
+
+fn count(texts: &BTreeMap<i64, (String, String)>, words: &mut NewWords) {
+    for (title, body) in texts.values() {
+        words.add(title, body);
     }
 }

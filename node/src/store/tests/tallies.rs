@@ -12,7 +12,7 @@ fn holds(node: &Node) {
 
 /// Takes the counts out of a store, as a version before them would have left it.
 pub(super) const WITHOUT: &str = "
-    DROP TRIGGER tally_thread; DROP TRIGGER tally_new_post; DROP TRIGGER tally_gone_post;
+    DROP TRIGGER tally_thread; DROP TRIGGER tally_gone_post;
     DROP TRIGGER tally_other_post; DROP TABLE tallies; DROP TABLE news; DROP TABLE untallied;";
 
 fn without_counts(node: &Node) -> rusqlite::Connection {
