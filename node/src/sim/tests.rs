@@ -5,7 +5,7 @@ use super::*;
 const SMALL: &str = r#"
 title = "three and a forker"
 outcome = "Both branches are everywhere."
-seconds = 90
+seconds = 150
 nodes = [
   { name = "ana" },
   { name = "bo", clock = "1970" },

@@ -153,6 +153,8 @@ impl Ctx<'_> {
             Past::BadLink(p) | Past::Known(p) => Some(p),
             Past::Waits(_) => None,
         };
+        let early =
+            past_column.is_none() && payload.is_some() && is_early_class(header.known_class());
         let state = match past {
             Past::BadLink(_) => state::BAD_LINK,
             _ if class < 0 => state::UNREAD,
@@ -163,8 +165,8 @@ impl Ctx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO entries
-                 (id, l, seq, time, class, past, state, epoch, prev, thread, header, sig)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 (id, l, seq, time, class, past, state, epoch, prev, thread, header, sig, judged)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute((
                 id.as_bytes(),
@@ -179,6 +181,8 @@ impl Ctx<'_> {
                 thread,
                 pack_header(verified, prev.is_some(), thread.is_some()),
                 verified.signature().map(|s| s.0),
+                // So that folding need not write it.
+                early.then_some(PRESENT),
             ))?;
         let n = self.conn.last_insert_rowid();
         self.inserted += 1;
@@ -220,7 +224,7 @@ impl Ctx<'_> {
             }
             (None, _) => None,
         };
-        if past_column.is_none() && payload.is_some() && is_early_class(header.known_class()) {
+        if early {
             self.add_todo(n, claimed)?;
         }
         if let (Some(p), true, state::GOOD) = (past_column, class > 0, state) {
