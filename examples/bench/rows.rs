@@ -3,7 +3,7 @@
 //! What is copied, row by row with prepared statements, out of a finished store into an empty database of
 //! the same schema: `entries`, `payloads`, `logs`, `epochs`, `pasts`, `stands`, `members`, `threads`,
 //! `thread_entries`, `posts`, `names`, `words`, all their indexes, and the full text index with the titles
-//! and texts of the posts. In transactions of [`BATCH`] rows, with the pragmas of the store's writer. Only
+//! and texts of the posts, which merges as FTS5 does by itself. In transactions of [`BATCH`] rows, with the pragmas of the store's writer. Only
 //! the inserting is timed: reading the rows, and opening the texts, is not.
 
 use std::collections::HashMap;
@@ -48,9 +48,12 @@ pub(crate) fn insert_same_rows(from: &Person) -> Result<SameRows> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("same.db");
     let mut target = Connection::open(&path)?;
-    for (pragma, value) in
-        [("journal_mode", "WAL"), ("synchronous", "NORMAL"), ("cache_size", "-16384")]
-    {
+    for (pragma, value) in [
+        ("journal_mode", "WAL"),
+        ("synchronous", "NORMAL"),
+        ("cache_size", "-16384"),
+        ("wal_autocheckpoint", "4000"),
+    ] {
         target.pragma_update(None, pragma, value)?;
     }
     let wanted = |name: &str| TABLES.contains(&name) || name == "fts";

@@ -18,35 +18,65 @@ use crate::identity::Identity;
 use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 
 /// Entries folded in one transaction when nothing else is to be done.
-const BATCH: usize = 4_000;
+const BATCH: usize = 3_000;
 /// Entries folded in one transaction while others stream in.
 const SLICE: usize = 1_000;
 /// The writer is left to what streams in for at least so long.
 const LEAVE: Duration = Duration::from_millis(20);
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
-/// talks that came for this device.
+/// talks that came for this device. Afterwards, until it is told again, what was indexed is merged.
 pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<Notify>) {
     loop {
         wake.notified().await;
-        let mut prepared = None;
-        let mut seen = None;
         loop {
-            let step = Step { store: store.clone(), identity: identity.clone(), seen };
-            match step.take(prepared.take()).await {
-                Ok(Done { left: 0, .. }) => break,
-                Ok(Done { newest, streaming, took, next, .. }) => {
-                    seen = Some(newest);
-                    prepared = next;
-                    if streaming {
-                        tokio::time::sleep(took.max(LEAVE)).await;
-                    }
-                }
+            if let Err(e) = fold_all(&store, &identity).await {
+                tracing::error!("folding: {e}");
+            }
+            match merge_until(&wake, &store).await {
+                Ok(Merged::All) => break,
+                Ok(Merged::Woken) => {}
                 Err(e) => {
-                    tracing::error!("folding: {e}");
+                    tracing::error!("merging the index: {e}");
                     break;
                 }
             }
+        }
+    }
+}
+
+async fn fold_all(store: &Store, identity: &Arc<Identity>) -> Result<(), FoldError> {
+    let mut prepared = None;
+    let mut seen = None;
+    loop {
+        let step = Step { store: store.clone(), identity: identity.clone(), seen };
+        let done = step.take(prepared.take()).await?;
+        if done.left == 0 {
+            return Ok(());
+        }
+        seen = Some(done.newest);
+        prepared = done.next;
+        if done.streaming {
+            tokio::time::sleep(done.took.max(LEAVE)).await;
+        }
+    }
+}
+
+/// Why merging ended.
+enum Merged {
+    All,
+    /// There is something to fold.
+    Woken,
+}
+
+async fn merge_until(wake: &Notify, store: &Store) -> Result<Merged, FoldError> {
+    loop {
+        if tokio::time::timeout(LEAVE, wake.notified()).await.is_ok() {
+            return Ok(Merged::Woken);
+        }
+        let store = store.clone();
+        if !blocking(move || store.merge_texts()).await?? {
+            return Ok(Merged::All);
         }
     }
 }

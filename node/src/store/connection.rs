@@ -16,6 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 use zeroize::Zeroizing;
 
+use super::checkpoint::Checkpoints;
 use super::{Place, StoreError};
 use crate::identity::StoreKey;
 
@@ -31,6 +32,9 @@ pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 const IDLE_READERS: usize = 4;
 /// KiB of pages that the writer keeps: what is inserted at random places of indexes comes back soon.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Pages in the log of writes from which on a commit moves them into the store itself, where
+/// [`super::checkpoint`] did not.
+const AUTOCHECKPOINT_PAGES: i64 = 4_000;
 /// KiB of pages that a reader keeps. There are several, and the system keeps the file's pages for all.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Prepared statements kept by a connection.
@@ -48,6 +52,8 @@ pub(super) enum Durability {
 /// The connections of one process to one store.
 #[derive(Debug)]
 pub(super) struct Connections {
+    // The first to go: see its `drop`.
+    checkpoints: Checkpoints,
     place: Place,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -55,7 +61,13 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(place: Place, writer: Connection) -> Connections {
-        Connections { place, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) }
+        let checkpoints = Checkpoints::of(place.clone());
+        Connections {
+            place,
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            checkpoints,
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -71,6 +83,11 @@ impl Connections {
         };
         conn.pragma_update(None, "synchronous", level)?;
         Ok(Writer(conn))
+    }
+
+    /// Much was committed: has it moved from the log of writes into the store, while others write.
+    pub(super) fn checkpoint(&self) {
+        self.checkpoints.begin();
     }
 
     /// Runs `read` on a connection of its own, in one snapshot of the store.
@@ -128,6 +145,7 @@ pub(super) fn open_writer(
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     conn.pragma_update(None, "journal_mode", "WAL")?;
     tune(&conn, WRITER_CACHE_KIB)?;
+    conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
     Ok(conn)
 }
 
@@ -180,7 +198,7 @@ pub(super) fn raw_key(key: &StoreKey) -> Zeroizing<String> {
     Zeroizing::new(format!("x'{}'", blake3::Hash::from_bytes(*key.as_bytes()).to_hex()))
 }
 
-fn open_reader(place: &Place) -> Result<Connection, StoreError> {
+pub(super) fn open_reader(place: &Place) -> Result<Connection, StoreError> {
     let path = &place.db;
     if !path.exists() {
         return Err(StoreError::Missing(path.clone()));

@@ -12,7 +12,7 @@
 //!    one millisecond apart, so that "newest first" is the index's own order. The index keeps how far it is
 //!    from one rowid to the next for each word of each post, so every bit here is paid for often.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use lanai_crdt::entry::Class;
 use lanai_crdt::envelope;
@@ -20,9 +20,7 @@ use lanai_crdt::id::{CommunityId, EntryId};
 use lanai_crdt::payload::{self, Body, Kind, Origin, ThreadState};
 use lanai_crdt::people::fold_people;
 use lanai_crdt::seal::open_payload;
-use lanai_crdt::thread::{
-    PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, fold_threads, origin_key,
-};
+use lanai_crdt::thread::{PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, origin_key};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -121,7 +119,7 @@ pub(super) fn load_group(
 
 /// A row of `posts` as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct PostRow {
+pub(super) struct PostRow {
     t: i64,
     text_n: N,
     author: i64,
@@ -142,14 +140,20 @@ impl Ctx<'_> {
     pub(super) fn fold_prepared(
         &mut self,
         entries: &[N],
-        mut prepared: HashMap<N, Prepared>,
+        prepared: HashMap<N, Prepared>,
     ) -> Result<Vec<EntryId>, StoreError> {
         let mut threads: BTreeSet<i64> = BTreeSet::new();
         let mut people: BTreeSet<i64> = BTreeSet::new();
         let mut opened = Opened::new();
         self.take_from_todo(entries)?;
+        self.many += entries.len();
+        let mut prepared = self.as_they_are(entries, prepared)?;
         for n in entries {
-            if let Some(entry) = self.entry_to_fold(*n, prepared.remove(n))? {
+            let entry = match prepared.remove(n) {
+                Some(entry) => Some(entry),
+                None => self.entry_to_fold(*n)?,
+            };
+            if let Some(entry) = entry {
                 self.fold_one(entry, &mut threads, &mut people, &mut opened)?;
             }
         }
@@ -308,7 +312,10 @@ impl Ctx<'_> {
             self.add_origin(n, t, root, &key, origin)?;
         }
         if thread == id {
-            self.touch_pages_of(t)?;
+            match origin_of(&body) {
+                Some(_) => self.touch_pages_of(t)?,
+                None => self.touch_pages(t)?,
+            }
         }
         self.connect(t, stand.role, &body)?;
         threads.insert(t);
@@ -399,49 +406,12 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    pub(super) fn fold_group(
+    pub(super) fn save_summary(
         &mut self,
         group: i64,
-        opened: &mut Opened,
-        touched: &mut Vec<EntryId>,
+        t: i64,
+        thread: &Thread,
     ) -> Result<(), StoreError> {
-        let (conn, community) = (self.conn, self.community);
-        let loaded = load_group(conn, &community, self.keys()?, group, opened)?;
-        let numbers: HashMap<EntryId, N> = loaded.iter().map(|(n, e)| (e.id, *n)).collect();
-        let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
-        let threads = fold_threads(&entries);
-        let mut shown = HashSet::new();
-        let mut rows: HashMap<N, PostRow> = HashMap::new();
-        let mut texts: HashMap<N, (String, String)> = HashMap::new();
-        for thread in &threads {
-            let t = self.thread(&thread.root)?;
-            shown.insert(t);
-            self.save_summary(group, t, thread)?;
-            self.save_ask(t, thread, &numbers, &entries)?;
-            self.post_rows(t, thread, &numbers, &mut rows, &mut texts)?;
-            touched.push(thread.root);
-        }
-        let stale: Vec<i64> = self
-            .conn
-            .prepare_cached("SELECT t FROM threads WHERE grp = ?1 AND hash IS NOT NULL")?
-            .query_map([group], |r| r.get(0))?
-            .collect::<Result<_, _>>()?;
-        for t in stale.into_iter().filter(|t| !shown.contains(t)) {
-            self.conn
-                .prepare_cached(
-                    "UPDATE threads SET kind = NULL, state = NULL, title = NULL, author = NULL,
-                     origin = NULL, posts = NULL, started = NULL, active = NULL, pinned = 0,
-                     featured = 0, hash = NULL WHERE t = ?1",
-                )?
-                .execute([t])?;
-            self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
-        }
-        self.note_worth(group, &threads, &numbers)?;
-        self.save_posts(group, rows, texts)?;
-        self.save_places(group, &threads, &numbers)
-    }
-
-    fn save_summary(&mut self, group: i64, t: i64, thread: &Thread) -> Result<(), StoreError> {
         let author = self.member(&thread.author)?;
         let origin = match &thread.origin {
             Some(origin) => Some(self.name(&origin.name)?),
@@ -483,7 +453,7 @@ impl Ctx<'_> {
     }
 
     /// What the rows of `posts` should be for a thread; withdrawn posts have none.
-    fn post_rows(
+    pub(super) fn post_rows(
         &mut self,
         t: i64,
         thread: &Thread,
@@ -547,7 +517,7 @@ impl Ctx<'_> {
     }
 
     /// Brings the rows of `posts` and the full text index in line.
-    fn save_posts(
+    pub(super) fn save_posts(
         &mut self,
         group: i64,
         mut rows: HashMap<N, PostRow>,

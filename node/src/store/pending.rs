@@ -122,39 +122,56 @@ impl Ctx<'_> {
     /// Takes entries from the list; those that follow one another at once.
     pub(super) fn take_from_todo(&self, entries: &[N]) -> Result<(), StoreError> {
         let mut take = self.conn.prepare_cached("DELETE FROM todo WHERE n BETWEEN ?1 AND ?2")?;
-        for run in entries.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-            if let (Some(first), Some(last)) = (run.first(), run.last()) {
-                take.execute((first, last))?;
-            }
+        for run in runs(entries) {
+            take.execute(run)?;
         }
         Ok(())
     }
 
-    /// An entry as it is now.
-    pub(super) fn entry_to_fold(
-        &self,
-        n: N,
-        prepared: Option<Prepared>,
-    ) -> Result<Option<Prepared>, StoreError> {
-        let Some(Prepared { mut stored, body }) = prepared else {
-            let stored = rows::entry_by_number(self.conn, &self.community, n)?;
-            return Ok(stored.map(|stored| Prepared { stored, body: None }));
-        };
-        let mut again = self.conn.prepare_cached(
-            "SELECT e.past, e.judged, e.state, e.id,
-                 EXISTS (SELECT 1 FROM payloads p WHERE p.n = e.n)
-             FROM entries e WHERE e.n = ?1",
-        )?;
-        let mut rows = again.query([n])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        // A number may be given again.
-        if row.get_ref(3)?.as_blob().ok() != Some(stored.verified.id().as_bytes().as_slice()) {
-            return self.entry_to_fold(n, None);
-        }
-        (stored.past, stored.judged, stored.state) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let body = if row.get(4)? { body } else { None };
-        Ok(Some(Prepared { stored, body }))
+    /// An entry that was not read before.
+    pub(super) fn entry_to_fold(&self, n: N) -> Result<Option<Prepared>, StoreError> {
+        let stored = rows::entry_by_number(self.conn, &self.community, n)?;
+        Ok(stored.map(|stored| Prepared { stored, body: None }))
     }
+
+    /// Those of `entries` that were read before the transaction began and are still here, as they are now.
+    pub(super) fn as_they_are(
+        &self,
+        entries: &[N],
+        mut prepared: HashMap<N, Prepared>,
+    ) -> Result<HashMap<N, Prepared>, StoreError> {
+        let mut now = HashMap::with_capacity(prepared.len());
+        if prepared.is_empty() {
+            return Ok(now);
+        }
+        let mut again = self.conn.prepare_cached(
+            "SELECT e.n, e.past, e.judged, e.state, e.id,
+                 EXISTS (SELECT 1 FROM payloads p WHERE p.n = e.n)
+             FROM entries e WHERE e.n BETWEEN ?1 AND ?2",
+        )?;
+        for (first, last) in runs(entries) {
+            let mut rows = again.query((first, last))?;
+            while let Some(row) = rows.next()? {
+                let n = row.get(0)?;
+                let Some(Prepared { mut stored, body }) = prepared.remove(&n) else { continue };
+                // A number may be given again.
+                if row.get_ref(4)?.as_blob().ok() != Some(stored.verified.id().as_bytes()) {
+                    continue;
+                }
+                (stored.past, stored.judged, stored.state) =
+                    (row.get(1)?, row.get(2)?, row.get(3)?);
+                let body = if row.get(5)? { body } else { None };
+                now.insert(n, Prepared { stored, body });
+            }
+        }
+        Ok(now)
+    }
+}
+
+/// The first and the last of each run of numbers that follow one another.
+fn runs(numbers: &[N]) -> impl Iterator<Item = (N, N)> {
+    let runs = numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b));
+    runs.filter_map(|run| run.first().copied().zip(run.last().copied()))
 }
 
 impl Store {

@@ -71,7 +71,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     super::early::MIGRATION,
     super::pasts::MIGRATION,
     super::tallies::WITHOUT_TRIGGER,
-    super::search::FEWER_MERGES,
+    super::search::MERGE_WHEN_IDLE,
 ];
 
 /// What waits for its device vouches for the entry before it.
@@ -394,7 +394,9 @@ CREATE VIRTUAL TABLE fts USING fts5(
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
 INSERT INTO fts (fts, rank) VALUES ('hashsize', 4194304);
-INSERT INTO fts (fts, rank) VALUES ('automerge', 8);
+",
+    super::search::merge_when_idle!(),
+    r"
 DELETE FROM specials;
 DELETE FROM people;
 DELETE FROM origins;

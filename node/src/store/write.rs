@@ -20,6 +20,9 @@ use super::roster_cache::RosterState;
 use super::rows::{self, N, class_column, meta, ordered, pack_header, placed, state, why};
 use super::{Inner, StoreError};
 
+/// A transaction with so many entries is a large one.
+pub(super) const MANY: usize = 200;
+
 /// Who wrote an entry, judged in its roster past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stand {
@@ -62,6 +65,8 @@ pub(super) struct Ctx<'c> {
     heads_lost: HashSet<N>,
     newest: Hlc,
     inserted: u64,
+    /// Entries that were inserted or folded.
+    pub(super) many: usize,
     /// By how many more entries have no roster past.
     pub(super) waiting: i64,
     /// Times of which many are indexed, by their first rowid in the index; see [`Ctx::free_doc`].
@@ -107,6 +112,7 @@ impl Inner {
             heads_lost: HashSet::new(),
             newest: Hlc::default(),
             inserted: 0,
+            many: 0,
             waiting: 0,
             crowded: HashMap::new(),
             new_words: super::search::NewWords::default(),
@@ -116,8 +122,12 @@ impl Inner {
         let result = work(&mut ctx)?;
         ctx.flush()?;
         let changed = ctx.roster_changed.then(|| ctx.roster.clone());
+        let many = ctx.many >= MANY;
         drop(ctx);
         tx.commit()?;
+        if many {
+            self.connections.checkpoint();
+        }
         // Only what was committed may be remembered.
         if let Some(state) = changed {
             self.rosters.keep(Arc::unwrap_or_clone(state));
@@ -186,6 +196,7 @@ impl Ctx<'_> {
             ))?;
         let n = self.conn.last_insert_rowid();
         self.inserted += 1;
+        self.many += 1;
         match payload {
             Some(blob) => {
                 self.conn

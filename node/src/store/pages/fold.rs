@@ -112,13 +112,20 @@ impl Ctx<'_> {
     /// The root of a thread came, or counts no longer: its pages are folded again if it has any.
     pub(in super::super) fn touch_pages_of(&self, t: i64) -> Result<(), StoreError> {
         for copy in copies_of(self.conn, t)? {
+            self.touch_pages(copy)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a thread whose root is no copy of another.
+    pub(in super::super) fn touch_pages(&self, t: i64) -> Result<(), StoreError> {
+        let mut some = self.conn.prepare_cached("SELECT 1 FROM page_entries WHERE t = ?1")?;
+        if some.exists([t])? {
             self.conn
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO page_todo (t, kind)
-                     SELECT ?1, k.column1 FROM (VALUES (0), (1)) k
-                     WHERE EXISTS (SELECT 1 FROM page_entries WHERE t = ?1)",
+                    "INSERT OR IGNORE INTO page_todo (t, kind) VALUES (?1, 0), (?1, 1)",
                 )?
-                .execute([copy])?;
+                .execute([t])?;
         }
         Ok(())
     }

@@ -48,11 +48,6 @@ INSERT OR IGNORE INTO todo SELECT e.n, NULL FROM entries e JOIN payloads p ON p.
 UPDATE todo SET t = x.t FROM thread_entries x WHERE x.n = todo.n;
 ";
 
-/// Segments of the full text index of one size that are merged into one. A query reads all there are; with the four
-/// that FTS5 merges by itself, a first sync merges each post half as often again.
-pub(in crate::store) const FEWER_MERGES: &str =
-    "INSERT INTO fts (fts, rank) VALUES ('automerge', 8);";
-
 /// Empties the tables above; part of throwing all views away.
 pub(in crate::store) const DROP: &str = r"
 DELETE FROM docs;

@@ -50,11 +50,11 @@ mod vocabulary;
 mod tests;
 
 #[allow(unused_imports)] // the page store names it
-pub(super) use index::{DROP, DocKind, FEWER_MERGES, REFOLD, TABLES};
+pub(super) use index::{DROP, DocKind, REFOLD, TABLES};
 pub use people::{Expert, Named, Reason as Grounds, Who};
 pub use query::{SearchOrder, SearchQuery, SearchState, span};
 pub use similar::Similar;
-pub(super) use texts::NewTexts;
+pub(super) use texts::{MERGE_WHEN_IDLE, NewTexts, merge_when_idle};
 pub(super) use vocabulary::NewWords;
 
 use index::{OUTCOME, PART_OF_ANSWER};

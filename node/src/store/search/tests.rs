@@ -203,3 +203,39 @@ fn notes_of_one_word_are_found_by_common_words_too() {
     assert_eq!(posts(&a, &best("the same")).len(), 20);
     assert_eq!(a.store.similar("the same note", 5).unwrap().len(), 5);
 }
+
+#[test]
+fn the_index_is_merged_when_nothing_else_is_to_be_done() {
+    let mut a = Node::founder("ana");
+    let thread = a.note("crossing", "the first");
+    let mut ids: Vec<EntryId> =
+        (0..12).map(|i| a.reply(thread, &format!("ford number {i}"))).collect();
+    ids.sort_unstable();
+    let found = |node: &Node| {
+        let mut found = posts(node, &query("ford"));
+        found.sort_unstable();
+        found
+    };
+    let segments = |node: &Node| -> i64 {
+        let count = "SELECT count(DISTINCT id >> 37) FROM fts_data WHERE id > 10";
+        let read = |c: &rusqlite::Connection| Ok(c.query_row(count, [], |r| r.get(0))?);
+        node.store.inner.connections.read(read).unwrap()
+    };
+    assert!(segments(&a) > 12, "every commit makes one");
+    let mut steps = 0;
+    while a.store.merge_texts().unwrap() {
+        steps += 1;
+        assert!(steps < 100);
+    }
+    assert!(steps > 0);
+    assert!(segments(&a) <= 4, "{}", segments(&a));
+    assert_eq!(found(&a), ids);
+    a.assert_clean();
+    a.store.rebuild(|_| ()).unwrap();
+    assert_eq!(found(&a), ids);
+    let before = segments(&a);
+    for i in 0..9 {
+        a.reply(thread, &format!("later ford {i}"));
+    }
+    assert_eq!(segments(&a), before + 9, "made anew it does not merge by itself either");
+}

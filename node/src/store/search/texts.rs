@@ -4,15 +4,33 @@
 //! does so not only when enough has come: also whenever a rowid is smaller than the one before it. Threads are
 //! folded one after another, and their posts' times interleave, so every thread would make a segment of its
 //! own. Texts are gathered here first and inserted in the order of their rowids.
+//!
+//! Merging is put off until nothing else is to be done ([`Store::merge_texts`]): a query reads all segments there are
+//! and finds the same, so that it is for later queries to be fast that they are merged at all. Only when there are
+//! very many of one size, FTS5 merges them at once.
 
 use std::collections::BTreeMap;
 
 use super::NewWords;
-use crate::store::StoreError;
 use crate::store::write::Ctx;
+use crate::store::{Durability, Store, StoreError};
 
 /// Bytes of text that are gathered at most.
 const MAX_GATHERED: usize = 4 * 1024 * 1024;
+
+/// How FTS5 is told not to merge by itself.
+macro_rules! merge_when_idle {
+    () => {
+        "INSERT INTO fts (fts, rank) VALUES ('automerge', 0);
+         INSERT INTO fts (fts, rank) VALUES ('crisismerge', 64);"
+    };
+}
+pub(in crate::store) use merge_when_idle;
+/// The same, for a store of an earlier version.
+pub(in crate::store) const MERGE_WHEN_IDLE: &str = merge_when_idle!();
+
+/// Pages, of 4 kB, that are merged at once: a few milliseconds in which nobody else can write.
+const MERGED_PAGES: i64 = 32;
 
 /// So many texts are worth a thread of their own.
 const MANY: usize = 64;
@@ -65,6 +83,24 @@ impl Ctx<'_> {
             count(&texts, &mut self.new_words);
         }
         Ok(())
+    }
+}
+
+impl Store {
+    /// Merges some of the full text index. Whether there may be more to merge.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub(crate) fn merge_texts(&self) -> Result<bool, StoreError> {
+        self.inner.write(Durability::Normal, 0, |ctx| {
+            let before = ctx.conn.total_changes();
+            ctx.conn
+                .prepare_cached("INSERT INTO fts (fts, rank) VALUES ('merge', ?1)")?
+                .execute([MERGED_PAGES])?;
+            // FTS5 counts the command itself as one.
+            Ok(ctx.conn.total_changes() - before >= 2)
+        })
     }
 }
 
