@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction};
 use zeroize::Zeroizing;
 
 use super::checkpoint::Checkpoints;
@@ -32,9 +32,12 @@ pub const CAN_SEAL: bool = cfg!(feature = "sqlcipher");
 const IDLE_READERS: usize = 4;
 /// KiB of pages that the writer keeps: what is inserted at random places of indexes comes back soon.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
-/// Pages in the log of writes from which on a commit moves them into the store itself, where
-/// [`super::checkpoint`] did not.
-const AUTOCHECKPOINT_PAGES: i64 = 4_000;
+/// Pages in the log of writes from which on a commit moves them into the store by itself.
+const AUTOCHECKPOINT_PAGES: i64 = 1_000;
+/// The same for a large transaction, after which [`super::checkpoint`] does.
+const AUTOCHECKPOINT_PAGES_LARGE: i64 = 4_000;
+/// Bytes to which the log of writes is cut when it begins anew.
+const MAX_IDLE_LOG_BYTES: i64 = 4 * 1024 * 1024;
 /// KiB of pages that a reader keeps. There are several, and the system keeps the file's pages for all.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Prepared statements kept by a connection.
@@ -82,12 +85,17 @@ impl Connections {
             Durability::Normal => "NORMAL",
         };
         conn.pragma_update(None, "synchronous", level)?;
+        conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
         Ok(Writer(conn))
     }
 
-    /// Much was committed: has it moved from the log of writes into the store, while others write.
-    pub(super) fn checkpoint(&self) {
+    /// Commits a large transaction, and has what it wrote moved into the store while others write.
+    pub(super) fn commit_large(&self, tx: Transaction<'_>) -> Result<(), StoreError> {
+        let conn: &Connection = &tx;
+        conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES_LARGE)?;
+        tx.commit()?;
         self.checkpoints.begin();
+        Ok(())
     }
 
     /// Runs `read` on a connection of its own, in one snapshot of the store.
@@ -145,7 +153,6 @@ pub(super) fn open_writer(
     conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     conn.pragma_update(None, "journal_mode", "WAL")?;
     tune(&conn, WRITER_CACHE_KIB)?;
-    conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
     Ok(conn)
 }
 
@@ -232,7 +239,6 @@ fn tune(conn: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     // Without it a statement is compiled anew for each value it is given, wherever a partial index
     // might serve some values and not others.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // Bytes to which the WAL file is cut after a checkpoint.
-    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    conn.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
     Ok(())
 }

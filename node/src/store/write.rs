@@ -124,9 +124,9 @@ impl Inner {
         let changed = ctx.roster_changed.then(|| ctx.roster.clone());
         let many = ctx.many >= MANY;
         drop(ctx);
-        tx.commit()?;
-        if many {
-            self.connections.checkpoint();
+        match many {
+            true => self.connections.commit_large(tx)?,
+            false => tx.commit()?,
         }
         // Only what was committed may be remembered.
         if let Some(state) = changed {
