@@ -2,8 +2,8 @@
 //!
 //! There is one writer. While entries stream in, slices are folded of what was written last, and after each the
 //! writer is left to what comes for as long as that took: so a newcomer sees the newest threads long before all is
-//! here, what comes is held up by half at most, and the writer is never idle. Once nothing came for a whole slice,
-//! the rest follows in larger parts; while one is folded the next is read and opened.
+//! here, and what comes is held up by half at most. Once nothing came for a whole slice, the rest follows in larger
+//! parts; while one is folded the next is read and opened.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -16,7 +16,6 @@
 //! So views stay a function of what is here, in whatever order it came.
 
 use lanai_crdt::entry::Class;
-use lanai_crdt::id::DeviceId;
 use lanai_crdt::payload::Body;
 use rusqlite::OptionalExtension as _;
 
@@ -89,12 +88,7 @@ impl Ctx<'_> {
     /// Whether what was read early of log `l` was judged as the past `p` judges it.
     pub(super) fn reads_right(&mut self, l: i64, p: i64) -> Result<bool, StoreError> {
         let Some(stand) = self.stand(p, l)? else { return Ok(false) };
-        let device: Option<Vec<u8>> = self
-            .conn
-            .prepare_cached("SELECT device FROM logs WHERE l = ?1")?
-            .query_row([l], |r| r.get(0))
-            .optional()?;
-        let device = device.as_deref().and_then(DeviceId::from_slice).unwrap_or(DeviceId::ZERO);
+        let device = self.device_of(l)?;
         if !self.roster.roster().cuts(&device).is_empty() {
             return Ok(false);
         }

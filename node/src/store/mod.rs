@@ -6,11 +6,11 @@
 //! | module | what |
 //! | --- | --- |
 //! | `schema` | tables and migrations |
-//! | `connection` | one writer, many readers, pragmas |
+//! | `connection`, `checkpoint` | one writer, many readers, pragmas; what was written moves into the store |
 //! | `write`, `pasts` | the writing transaction: inserting an entry, who counts; its roster past |
 //! | `append`, `keys`, `token` | own entries, epoch keys, which log to continue |
 //! | `ingest` | entries of others: known? authentic? enrolled? |
-//! | `fold`, `pending` | threads, posts, people, full text; what waits for that |
+//! | `fold`, `groups`, `pending` | threads, posts, people, full text; what waits for that |
 //! | `early` | what is read before all that it stands on is here |
 //! | `read`, `search` | what people look at |
 //! | `attention` | what is new and for whom: inbox, read marks, topics, asks that need somebody |

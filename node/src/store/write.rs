@@ -472,12 +472,17 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn judge(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
+    /// Whose log this is.
+    pub(super) fn device_of(&self, l: i64) -> Result<DeviceId, StoreError> {
         let device: Vec<u8> = self
             .conn
             .prepare_cached("SELECT device FROM logs WHERE l = ?1")?
             .query_row([l], |r| r.get(0))?;
-        let device = DeviceId::from_slice(&device).unwrap_or(DeviceId::ZERO);
+        Ok(DeviceId::from_slice(&device).unwrap_or(DeviceId::ZERO))
+    }
+
+    fn judge(&mut self, p: i64, l: i64) -> Result<Option<Stand>, StoreError> {
+        let device = self.device_of(l)?;
         let standing = match p {
             PRESENT => self.roster.roster().standing(&device),
             p => {
