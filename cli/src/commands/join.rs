@@ -20,7 +20,7 @@ use lanai_node::join::{JoinStage, JoinState, JoinStateError, Next};
 use lanai_node::net::Multiaddr;
 use lanai_node::random::random_bytes;
 use lanai_node::runtime::{self, JoinEvent, JoinOptions, JoinRunError, Joined};
-use lanai_node::store::NewEntry;
+use lanai_node::store::{NewEntry, store_files};
 use serde::Serialize;
 
 use super::{Context, charter, device, init, lock, node, phrase, status};
@@ -241,14 +241,11 @@ fn must_make_room(app: &App) -> Result<bool, CliError> {
         .hint("a home holds one community: `lanai join TICKET --home DIR` uses another one"))
 }
 
-/// The store, what SQLite keeps beside it, and its token.
-fn store_files(home: &Home) -> Vec<PathBuf> {
-    let with = |suffix: &str| {
-        let mut name = home.store().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    vec![with(""), with("-wal"), with("-shm"), home.token()]
+/// The store, what is kept beside it, and its token.
+fn files_of_store(home: &Home) -> Vec<PathBuf> {
+    let mut files = store_files(&home.store()).to_vec();
+    files.push(home.token());
+    files
 }
 
 fn aside(path: &Path) -> PathBuf {
@@ -258,12 +255,12 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 fn put_aside(home: &Home) -> Result<(), CliError> {
-    move_all(&store_files(home), |path| (path.to_path_buf(), aside(path)))
+    move_all(&files_of_store(home), |path| (path.to_path_buf(), aside(path)))
 }
 
 /// Puts back what was put aside for a join that did not succeed; does nothing where nothing was.
 fn put_back(home: &Home) -> Result<(), CliError> {
-    let files = store_files(home);
+    let files = files_of_store(home);
     if !aside(&home.store()).exists() {
         return Ok(());
     }
@@ -277,7 +274,7 @@ fn put_back(home: &Home) -> Result<(), CliError> {
 }
 
 fn forget_aside(home: &Home) -> Result<(), CliError> {
-    store_files(home).iter().try_for_each(|path| remove(&aside(path)))
+    files_of_store(home).iter().try_for_each(|path| remove(&aside(path)))
 }
 
 /// The last of `files` first, so that the store itself says whether all was moved.

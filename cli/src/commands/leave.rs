@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lanai_crdt::payload::{Role, Subject};
 use lanai_node::home::Home;
 use lanai_node::join::JoinState;
+use lanai_node::store::store_files;
 use serde::Serialize;
 
 use super::{Context, govern, node, status};
@@ -143,23 +144,11 @@ fn move_out(context: &Context, home: &Home, short: &str) -> Result<PathBuf, CliE
     }
     let left = Home::resolve(Some(&dir), &context.places)?;
     left.create()?;
-    let beside = |suffix: &str| {
-        let mut name = home.store().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
     // The store last: as long as it is here, the community is, and the command can be repeated.
-    let files = [
-        home.drafts(),
-        home.files(),
-        home.join_state(),
-        home.log(),
-        home.token(),
-        beside("-wal"),
-        beside("-shm"),
-        home.device_key(),
-        home.store(),
-    ];
+    let [store, beside @ ..] = store_files(&home.store());
+    let mut files = vec![home.drafts(), home.files(), home.join_state(), home.log(), home.token()];
+    files.extend(beside);
+    files.extend([home.device_key(), store]);
     // What a locked home keeps in memory stays there.
     for from in files.into_iter().filter(|from| from.starts_with(home.root())) {
         let Some(name) = from.file_name() else { continue };

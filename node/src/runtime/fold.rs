@@ -1,15 +1,15 @@
 //! Folding beside the network: bulk sync writes entries, this makes threads of them.
 //!
-//! There is one writer. While entries stream in, slices are folded of what was written last, and after each the
-//! writer is left to what comes for as long as that took: so a newcomer sees the newest threads long before all is
-//! here, and what comes is held up by half at most. Once nothing came for a whole slice, the rest follows in larger
-//! parts; while one is folded the next is read and opened.
+//! There is one writer, and who waits for it gets it next (`store/turn.rs`). So while entries stream in, they and
+//! slices of what was written last are written by turns: a newcomer sees the newest threads long before all is
+//! here, what comes waits for one slice at most, and the writer never waits. Once nothing came for a moment, the
+//! rest follows in larger parts. While one part is folded the next is read and opened.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::RuntimeError;
 use super::session::author;
@@ -21,19 +21,29 @@ use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 const BATCH: usize = 3_000;
 /// Entries folded in one transaction while others stream in.
 const SLICE: usize = 1_000;
-/// The writer is left to what streams in for at least so long.
+/// Entries stream in until none came for so long.
+const STILL_STREAMING: Duration = Duration::from_millis(250);
+/// Pause between two steps of merging.
 const LEAVE: Duration = Duration::from_millis(20);
+/// A step of merging waits for so long for the sessions under way to end.
+const SESSION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Folds what ingest has left behind, in bounded batches, whenever it is told to, and opens the side
-/// talks that came for this device. Afterwards, until it is told again, what was indexed is merged.
-pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<Notify>) {
+/// talks that came for this device. Afterwards, until it is told again, what was indexed is merged while no
+/// `sessions` are under way: serving one needs the processors, and nobody waits for a merge.
+pub(super) async fn fold_loop(
+    store: Store,
+    identity: Arc<Identity>,
+    wake: Arc<Notify>,
+    mut sessions: watch::Receiver<usize>,
+) {
     loop {
         wake.notified().await;
         loop {
             if let Err(e) = fold_all(&store, &identity).await {
                 tracing::error!("folding: {e}");
             }
-            match merge_until(&wake, &store).await {
+            match merge_until(&wake, &mut sessions, &store).await {
                 Ok(Merged::All) => break,
                 Ok(Merged::Woken) => {}
                 Err(e) => {
@@ -46,19 +56,32 @@ pub(super) async fn fold_loop(store: Store, identity: Arc<Identity>, wake: Arc<N
 }
 
 async fn fold_all(store: &Store, identity: &Arc<Identity>) -> Result<(), FoldError> {
+    let mut streaming = Streaming::default();
     let mut prepared = None;
-    let mut seen = None;
     loop {
-        let step = Step { store: store.clone(), identity: identity.clone(), seen };
+        let streams = streaming.look(newest_arrival(store).await?);
+        let step = Step { store: store.clone(), identity: identity.clone(), streams };
         let done = step.take(prepared.take()).await?;
         if done.left == 0 {
             return Ok(());
         }
-        seen = Some(done.newest);
         prepared = done.next;
-        if done.streaming {
-            tokio::time::sleep(done.took.max(LEAVE)).await;
+    }
+}
+
+/// Whether entries stream in: something came a moment ago.
+#[derive(Default)]
+struct Streaming {
+    newest: Option<i64>,
+    changed: Option<Instant>,
+}
+
+impl Streaming {
+    fn look(&mut self, newest: i64) -> bool {
+        if self.newest.replace(newest).is_some_and(|before| before != newest) {
+            self.changed = Some(Instant::now());
         }
+        self.changed.is_some_and(|at| at.elapsed() < STILL_STREAMING)
     }
 }
 
@@ -69,10 +92,21 @@ enum Merged {
     Woken,
 }
 
-async fn merge_until(wake: &Notify, store: &Store) -> Result<Merged, FoldError> {
+async fn merge_until(
+    wake: &Notify,
+    sessions: &mut watch::Receiver<usize>,
+    store: &Store,
+) -> Result<Merged, FoldError> {
     loop {
-        if tokio::time::timeout(LEAVE, wake.notified()).await.is_ok() {
-            return Ok(Merged::Woken);
+        let idle = async {
+            tokio::time::sleep(LEAVE).await;
+            // Who counts them has ended, or one takes long: then it goes on beside it, slowly.
+            let _quiet =
+                tokio::time::timeout(SESSION_PATIENCE, sessions.wait_for(|n| *n == 0)).await;
+        };
+        tokio::select! {
+            () = wake.notified() => return Ok(Merged::Woken),
+            () = idle => {}
         }
         let store = store.clone();
         if !blocking(move || store.merge_texts()).await?? {
@@ -90,27 +124,27 @@ async fn newest_arrival(store: &Store) -> Result<i64, FoldError> {
 struct Step {
     store: Store,
     identity: Arc<Identity>,
-    /// The last arrival when the one before was begun.
-    seen: Option<i64>,
+    streams: bool,
 }
 
 /// What a step has done.
 struct Done {
     left: u64,
-    newest: i64,
-    streaming: bool,
-    /// How long folding had the writer.
-    took: Duration,
-    /// What the next step is to fold, where it was read already.
-    next: Option<PreparedFold>,
+    /// What the next step is to fold.
+    next: Option<Next>,
+}
+
+/// What was read while the step before was folded.
+struct Next {
+    fold: PreparedFold,
+    /// It is a slice of what was written last.
+    of_newest: bool,
 }
 
 impl Step {
-    async fn take(self, prepared: Option<PreparedFold>) -> Result<Done, FoldError> {
-        let Step { store, identity, seen } = self;
-        let newest = newest_arrival(&store).await?;
-        let streaming = seen.is_some_and(|seen| seen != newest);
-        let (limit, first) = match streaming {
+    async fn take(self, prepared: Option<Next>) -> Result<Done, FoldError> {
+        let Step { store, identity, streams } = self;
+        let (limit, first) = match streams {
             true => (SLICE, FoldFirst::Newest),
             false => (BATCH, FoldFirst::Arrived),
         };
@@ -119,25 +153,23 @@ impl Step {
             blocking(move || store.prepare_fold(limit, first, &but))
         };
         // What was read while nothing came is too much for a slice, and not of the newest.
-        let now = match prepared.filter(|_| !streaming) {
-            Some(prepared) => prepared,
+        let now = match prepared.filter(|next| next.of_newest || !streams) {
+            Some(next) => next.fold,
             None => prepare(HashSet::new()).await??,
         };
         let (taken, store_now) = (now.numbers(), store.clone());
         let fold = blocking(move || {
-            let progress = store_now.fold_prepared(now)?;
-            if progress.left == 0 {
+            let left = store_now.fold_prepared(now)?.left;
+            if left == 0 {
                 store_now.open_side_talks(&author(&identity))?;
             }
-            Ok::<_, StoreError>((progress.left, progress.took))
+            Ok::<_, StoreError>(left)
         });
-        if streaming || taken.len() < BATCH {
-            let (left, took) = fold.await??;
-            return Ok(Done { left, newest, streaming, took, next: None });
+        if taken.len() < limit {
+            return Ok(Done { left: fold.await??, next: None });
         }
         let (left, next) = tokio::join!(fold, prepare(taken));
-        let ((left, took), next) = (left??, Some(next??));
-        Ok(Done { left, newest, streaming, took, next })
+        Ok(Done { left: left??, next: Some(Next { fold: next??, of_newest: streams }) })
     }
 }
 

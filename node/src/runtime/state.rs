@@ -174,7 +174,9 @@ pub async fn run_as(
     let topic = gossip::topic(&community);
     net.subscribe(&topic).await?;
     let fold = Arc::new(Notify::new());
-    let folder = tokio::spawn(fold_loop(store.clone(), identity.clone(), fold.clone()));
+    let sessions = Sessions::default();
+    let folder =
+        tokio::spawn(fold_loop(store.clone(), identity.clone(), fold.clone(), sessions.running()));
     let rester = tokio::spawn(session::rest_loop(store.clone()));
     let (live, mut live_reports) = live::start(store.clone(), identity.clone(), net.clone());
     let (news, mut roster_news) = mpsc::channel::<oneshot::Sender<()>>(NEWS_QUEUE);
@@ -188,7 +190,7 @@ pub async fn run_as(
         net,
         members: HashSet::new(),
         leaving: HashMap::new(),
-        sessions: Sessions::default(),
+        sessions,
         doors: Doors::default(),
         news,
         enrolments: JoinSet::new(),

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Instant;
 
 use lanai_crdt::id::DeviceId;
+use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 use super::peers::Outcome;
@@ -39,6 +40,7 @@ pub(super) struct Label {
 pub(super) struct Sessions {
     tasks: JoinSet<SessionEnd>,
     labels: HashMap<Id, Label>,
+    running: watch::Sender<usize>,
 }
 
 impl Sessions {
@@ -50,6 +52,12 @@ impl Sessions {
     ) {
         let task = self.tasks.spawn(session);
         self.labels.insert(task.id(), label);
+        self.running.send_replace(self.labels.len());
+    }
+
+    /// How many there are, for whoever is to keep out of their way.
+    pub(super) fn running(&self) -> watch::Receiver<usize> {
+        self.running.subscribe()
     }
 
     /// Waits for one to end; `None` when there is none. Cancelling loses nothing.
@@ -68,6 +76,7 @@ impl Sessions {
                 }
             };
             if let Some(label) = self.labels.remove(&id) {
+                self.running.send_replace(self.labels.len());
                 return Some((label, end));
             }
         }
@@ -107,9 +116,11 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_panics_is_reported_and_gives_its_place_back() {
         let mut sessions = Sessions::default();
+        let running = sessions.running();
         for _ in 0..MAX_INBOUND_OF_ONE_PEER {
             sessions.spawn(label(1, false), async { panic!("on purpose") });
         }
+        assert_eq!(*running.borrow(), MAX_INBOUND_OF_ONE_PEER);
         assert!(!sessions.has_room_for(&DeviceId::new([1; 32])));
         assert!(sessions.has_room_for(&DeviceId::new([2; 32])));
         for _ in 0..MAX_INBOUND_OF_ONE_PEER {
@@ -119,6 +130,7 @@ mod tests {
             assert!(matches!(end.outcome, Outcome::Failed { severity: Severity::Local, .. }));
         }
         assert!(sessions.has_room_for(&DeviceId::new([1; 32])));
+        assert_eq!(*running.borrow(), 0);
         assert!(sessions.next().await.is_none());
     }
 

@@ -16,6 +16,8 @@ use super::rows::{self, meta};
 use super::{Place, Store, StoreError, connection, schema};
 use crate::identity::StoreKey;
 
+/// What the name of the file by which processes take turns to write has after the store's.
+const TURN: &str = "-turn";
 /// Pages copied between two looks at whether somebody else wants the store.
 const PAGES_PER_STEP: i32 = 512;
 
@@ -36,18 +38,25 @@ pub(super) fn copy(from: &Connection, to: &Path, key: Option<&StoreKey>) -> Resu
     Ok(())
 }
 
-/// A store and the files that SQLite keeps beside it.
-pub(super) fn files(db: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-shm"].map(|suffix| {
-        let mut name = db.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    })
+/// A store and the files that are kept beside it: two of SQLite, and the one for turns.
+pub fn store_files(db: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", TURN].map(|suffix| beside(db, suffix))
+}
+
+/// The file by which processes take turns to write.
+pub(super) fn turn_file(db: &Path) -> PathBuf {
+    beside(db, TURN)
+}
+
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Removes a store that was never finished. What cannot be removed stays.
 pub(super) fn remove_files(db: &Path) {
-    for file in files(db) {
+    for file in store_files(db) {
         // Most of them may not exist.
         drop(std::fs::remove_file(file));
     }
@@ -177,7 +186,7 @@ fn set_aside(db: &Path, now_ms: u64) -> Result<PathBuf, StoreError> {
     let mut name = db.as_os_str().to_owned();
     name.push(format!(".replaced-{now_ms}"));
     let target = PathBuf::from(name);
-    for (from, to) in files(db).iter().zip(files(&target)) {
+    for (from, to) in store_files(db).iter().zip(store_files(&target)) {
         if from.exists() {
             std::fs::rename(from, to)
                 .map_err(|source| StoreError::Io { path: from.clone(), source })?;

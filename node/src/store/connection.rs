@@ -17,11 +17,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transac
 use zeroize::Zeroizing;
 
 use super::checkpoint::Checkpoints;
+use super::turn::{Turn, Turns};
 use super::{Place, StoreError};
 use crate::identity::StoreKey;
 
-/// How long a statement waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Looks at another process's transaction, some 20 s in all, before a statement gives up.
+const BUSY_LOOKS: i32 = 10_000;
+/// Pause between two of them: short, so that who has the turn takes the store as soon as it is free.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 /// What every SQLite file that is not sealed begins with.
 const PLAIN_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Bytes of a page of a sealed store, as SQLCipher makes it.
@@ -58,6 +61,7 @@ pub(super) struct Connections {
     // The first to go: see its `drop`.
     checkpoints: Checkpoints,
     place: Place,
+    turns: Turns,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
 }
@@ -66,6 +70,7 @@ impl Connections {
     pub(super) fn new(place: Place, writer: Connection) -> Connections {
         let checkpoints = Checkpoints::of(place.clone());
         Connections {
+            turns: Turns::at(super::backup::turn_file(&place.db)),
             place,
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
@@ -77,8 +82,14 @@ impl Connections {
         &self.place.db
     }
 
-    /// The writer. A thread that panicked while it held the lock rolled its transaction back.
-    pub(super) fn writer(&self, durability: Durability) -> Result<Writer<'_>, StoreError> {
+    /// The writer, and the turn: to be held until the transaction has begun, so that who waits for it,
+    /// here or in another process, is not passed over. A thread that panicked while it held the lock rolled its
+    /// transaction back.
+    pub(super) fn writer(
+        &self,
+        durability: Durability,
+    ) -> Result<(Turn<'_>, Writer<'_>), StoreError> {
+        let turn = self.turns.take();
         let conn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let level = match durability {
             Durability::Full => "FULL",
@@ -86,7 +97,7 @@ impl Connections {
         };
         conn.pragma_update(None, "synchronous", level)?;
         conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
-        Ok(Writer(conn))
+        Ok((turn, Writer(conn)))
     }
 
     /// Commits a large transaction, and has what it wrote moved into the store while others write.
@@ -166,16 +177,16 @@ pub(super) fn open(
     flags: OpenFlags,
 ) -> Result<Connection, StoreError> {
     if let Some(key) = key.filter(|_| CAN_SEAL) {
-        let conn = Connection::open_with_flags(path, flags)?;
+        let mut conn = Connection::open_with_flags(path, flags)?;
         // It would tell the terminal that a plain store does not open with a key.
         conn.query_row("PRAGMA cipher_log_level = NONE", [], |_| Ok(())).optional()?;
         conn.pragma_update(None, "key", raw_key(key).as_str())?;
-        if is_readable(&conn)? {
+        if is_readable(&mut conn)? {
             return Ok(conn);
         }
     }
-    let conn = Connection::open_with_flags(path, flags)?;
-    if is_readable(&conn)? {
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    if is_readable(&mut conn)? {
         return Ok(conn);
     }
     drop(conn);
@@ -186,12 +197,17 @@ pub(super) fn open(
     })
 }
 
-fn is_readable(conn: &Connection) -> Result<bool, StoreError> {
-    conn.busy_timeout(BUSY_TIMEOUT)?;
+fn is_readable(conn: &mut Connection) -> Result<bool, StoreError> {
+    conn.busy_handler(Some(wait_for_others))?;
     match conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => Ok(false),
         read => Ok(read.map(|()| true)?),
     }
+}
+
+fn wait_for_others(looks: i32) -> bool {
+    std::thread::sleep(BUSY_PAUSE);
+    looks < BUSY_LOOKS
 }
 
 /// Whether what the connection reads and writes is sealed.

@@ -10,19 +10,20 @@
 //! 5. *Enrolled?* Entries of devices that no roster entry enrols wait outside of the set, capped, the
 //!    oldest out first; a roster entry that enrols them lets them in.
 //!
-//! All in one transaction. The same entries in any order, in any batches, any number of times, end
+//! 1 to 4 are looked into before the transaction begins where a batch is large ([`authentic`](super::authentic)). The
+//! rest is one transaction. The same entries in any order, in any batches, any number of times, end
 //! in the same store.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use lanai_crdt::entry::{Class, Signed, Verified, VerifyError};
+use lanai_crdt::entry::{Header, Signed, Verified, VerifyError};
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogId};
 use lanai_crdt::limits::{MAX_WAITING_BYTES, MAX_WAITING_ENTRIES};
 use lanai_crdt::roster::RosterEntry;
 use lanai_crdt::seal::CryptoRng;
 use rusqlite::OptionalExtension as _;
 
-use super::roster_cache::open_roster_entry;
+use super::authentic::{self, Arrival, Batch, Vouching, is_of, judge};
 use super::rows::{self, ID_IS_1, N, meta};
 use super::token::TOKEN_BYTES;
 use super::write::Ctx;
@@ -118,57 +119,28 @@ impl IngestReport {
     }
 }
 
-/// An authentic header with a payload that was not looked at yet.
-type Authentic = (Verified, Option<Vec<u8>>);
-
-/// An authentic entry on its way in.
-struct Arrival {
-    verified: Verified,
-    payload: Option<Vec<u8>>,
-    /// The decoded roster entry, or why it is void.
-    roster: Option<Result<RosterEntry, String>>,
-    from_waiting: bool,
-}
-
-impl Arrival {
-    fn new(verified: Verified, payload: Option<Vec<u8>>, from_waiting: bool) -> Arrival {
-        let roster = match (&payload, verified.header().known_class()) {
-            (Some(blob), Some(Class::Roster)) => Some(open_roster_entry(&verified, blob)),
-            _ => None,
-        };
-        Arrival { verified, payload, roster, from_waiting }
-    }
-
-    fn device(&self) -> DeviceId {
-        self.verified.header().log.device
-    }
-}
-
 impl Ctx<'_> {
     /// Takes in a batch; see the module above.
     pub(super) fn ingest(
         &mut self,
-        batch: Vec<Incoming>,
+        batch: Batch,
         source: &Source,
     ) -> Result<IngestReport, StoreError> {
         let mut report = IngestReport::default();
-        let fresh = self.sift(batch, &mut report)?;
-        let authentic = self.authenticate(fresh, &mut report)?;
-        let mut arrivals = Vec::with_capacity(authentic.len());
-        for (verified, payload) in authentic {
-            let good = payload.filter(|blob| {
-                let matches = verified.matches_payload(blob);
-                if !matches && verified.header().known_class() != Some(Class::Roster) {
-                    report.bad_payloads.push(verified.id());
-                }
-                matches
-            });
-            if good.is_none() && verified.header().known_class() == Some(Class::Roster) {
-                report.refused.push((verified.id(), Refusal::RosterPayload));
-                continue;
+        let looked = match batch {
+            Batch::Looked(ahead) => ahead.still(self.conn)?,
+            Batch::Raw(batch) => Err(batch),
+        };
+        let arrivals = match looked {
+            Ok(arrivals) => arrivals,
+            Err(batch) => {
+                let fresh = self.sift(batch, &mut report)?;
+                let mut verdicts = judge(&fresh, self)?;
+                report.refused.append(&mut verdicts.refused);
+                report.bad_payloads.append(&mut verdicts.bad_payloads);
+                verdicts.arrivals(fresh)
             }
-            arrivals.push(Arrival::new(verified, good, false));
-        }
+        };
         let strangers = self.admit(arrivals, &mut report)?;
         self.keep_waiting(strangers, source, &mut report)?;
         Ok(report)
@@ -185,13 +157,7 @@ impl Ctx<'_> {
         let mut places: HashMap<EntryId, usize> = HashMap::new();
         for incoming in batch {
             let id = incoming.signed.id();
-            let header = incoming.signed.header();
-            let ours = if header.is_genesis() {
-                id == self.community.genesis()
-            } else {
-                header.community == self.community
-            };
-            if !ours {
+            if !is_of(&self.community, &incoming.signed) {
                 report.refused.push((id, Refusal::OtherCommunity));
                 continue;
             }
@@ -270,52 +236,6 @@ impl Ctx<'_> {
         Ok(true)
     }
 
-    /// Authenticates entries, later ones of a log first, so that the chain can vouch for the earlier.
-    fn authenticate(
-        &mut self,
-        mut fresh: Vec<Incoming>,
-        report: &mut IngestReport,
-    ) -> Result<Vec<Authentic>, StoreError> {
-        fresh.sort_by_cached_key(|i| {
-            let header = i.signed.header();
-            (header.log, header.seq, i.signed.id())
-        });
-        // Authentic headers by the entry that they vouch for.
-        let mut vouching: HashMap<EntryId, Vec<usize>> = HashMap::new();
-        let mut authentic: Vec<Authentic> = Vec::with_capacity(fresh.len());
-        while let Some(Incoming { signed, payload }) = fresh.pop() {
-            let id = signed.id();
-            let by_chain = vouching
-                .get(&id)
-                .into_iter()
-                .flatten()
-                .filter_map(|at| authentic.get(*at))
-                .find_map(|(next, _)| signed.clone().verify_by_next(next.header()).ok());
-            let by_chain = match by_chain {
-                Some(verified) => Some(verified),
-                None => self
-                    .stored_successor(&id, signed.header())?
-                    .and_then(|next| signed.clone().verify_by_next(next.header()).ok()),
-            };
-            let checked = match by_chain {
-                Some(verified) => Ok(verified),
-                None => match signed.clone().verify() {
-                    Ok(verified) => Ok(verified),
-                    Err(e) => self.vouched_by_waiting(signed)?.ok_or(e),
-                },
-            };
-            match checked {
-                Ok(verified) => {
-                    vouching.entry(verified.header().prev).or_default().push(authentic.len());
-                    authentic.push((verified, payload));
-                }
-                Err(e) => report.refused.push((id, Refusal::NotAuthentic(e))),
-            }
-        }
-        authentic.reverse();
-        Ok(authentic)
-    }
-
     /// Inserts entries of enrolled devices, and of those who become enrolled by them. Gives back
     /// the others.
     fn admit(
@@ -331,8 +251,9 @@ impl Ctx<'_> {
             let roster: Vec<RosterEntry> =
                 outside.iter().filter_map(|a| a.roster.as_ref()?.as_ref().ok().cloned()).collect();
             self.grow_roster(roster);
-            let (mut inside, rest): (Vec<_>, Vec<_>) =
-                outside.into_iter().partition(|a| self.roster.is_enrolled(&a.device()));
+            let (mut inside, rest): (Vec<_>, Vec<_>) = outside
+                .into_iter()
+                .partition(|a| self.roster.is_enrolled(&a.verified.header().log.device));
             outside = rest;
             let strangers: HashSet<EntryId> =
                 outside.iter().filter(|a| a.roster.is_some()).map(|a| a.verified.id()).collect();
@@ -380,24 +301,6 @@ impl Ctx<'_> {
     }
 
     // ---- the waiting room ----------------------------------------------------------------------
-
-    /// The entry, where the one after it waits for its device and so vouches for it.
-    fn vouched_by_waiting(&self, signed: Signed) -> Result<Option<Verified>, StoreError> {
-        // In a header, the previous entry begins at byte 82 (SQLite counts from one).
-        let mut waiting = self
-            .conn
-            .prepare_cached("SELECT header, sig FROM waiting WHERE substr(header, 83, 32) = ?1")?;
-        let mut found = waiting.query([signed.id().as_bytes()])?;
-        while let Some(row) = found.next()? {
-            // It was authentic when it was put there.
-            let next = Verified::from_trusted_storage(row.get(0)?, rows::signature(row.get(1)?));
-            let vouched = next.ok().and_then(|n| signed.clone().verify_by_next(n.header()).ok());
-            if vouched.is_some() {
-                return Ok(vouched);
-            }
-        }
-        Ok(None)
-    }
 
     /// Takes out everything whose device is enrolled now.
     fn leave_waiting(&mut self) -> Result<Vec<Arrival>, StoreError> {
@@ -499,6 +402,36 @@ impl Ctx<'_> {
     }
 }
 
+impl Vouching for Ctx<'_> {
+    fn stored_successor(
+        &mut self,
+        id: &EntryId,
+        header: &Header,
+    ) -> Result<Option<Verified>, StoreError> {
+        match self.is_awaited(id)? {
+            true => authentic::stored_successor(self.conn, &self.community, id, header),
+            false => Ok(None),
+        }
+    }
+
+    fn vouched_by_waiting(&mut self, signed: &Signed) -> Result<Option<Verified>, StoreError> {
+        // In a header, the previous entry begins at byte 82 (SQLite counts from one).
+        let mut waiting = self
+            .conn
+            .prepare_cached("SELECT header, sig FROM waiting WHERE substr(header, 83, 32) = ?1")?;
+        let mut found = waiting.query([signed.id().as_bytes()])?;
+        while let Some(row) = found.next()? {
+            // It was authentic when it was put there.
+            let next = Verified::from_trusted_storage(row.get(0)?, rows::signature(row.get(1)?));
+            let vouched = next.ok().and_then(|n| signed.clone().verify_by_next(n.header()).ok());
+            if vouched.is_some() {
+                return Ok(vouched);
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Two copies of one header in a batch: keeps a signature and a payload, preferring those that fit.
 fn merge(twin: &mut Incoming, other: Incoming) {
     let fits = |i: &Incoming| {
@@ -519,7 +452,8 @@ fn merge(twin: &mut Incoming, other: Incoming) {
 }
 
 impl Store {
-    /// Takes in a batch of entries, at most some ten thousand, in one transaction.
+    /// Takes in a batch of entries, at most some ten thousand, in one transaction; what can be found out about a
+    /// large one is found out before.
     ///
     /// # Errors
     ///
@@ -530,6 +464,8 @@ impl Store {
         source: &Source,
         now_ms: u64,
     ) -> Result<IngestReport, StoreError> {
+        let community = &self.inner.community;
+        let batch = self.inner.connections.read(|conn| Batch::look(batch, conn, community))?;
         self.inner.write(Durability::Normal, now_ms, |ctx| ctx.ingest(batch, source))
     }
 
@@ -552,7 +488,7 @@ impl Store {
         rng.fill_bytes(&mut token);
         let made = store.inner.write(Durability::Full, now_ms, |ctx| {
             ctx.name_store(&token)?;
-            let report = ctx.ingest(roster, &Source::File)?;
+            let report = ctx.ingest(Batch::Raw(roster), &Source::File)?;
             if ctx.roster.roster().standing(&device).is_none() {
                 return Err(StoreError::NotMember);
             }

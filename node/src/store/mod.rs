@@ -49,6 +49,7 @@ mod acts;
 mod ahead;
 mod append;
 mod attention;
+mod authentic;
 mod backup;
 mod bases;
 mod check;
@@ -85,6 +86,7 @@ mod stats;
 mod sync_reads;
 mod tallies;
 mod token;
+mod turn;
 mod write;
 
 #[cfg(test)]
@@ -97,7 +99,7 @@ pub use attention::{
     Need, Needs, Newcomer, Outcome, OutcomeDelays, Rank, Stance, Tending, TopicSource,
     TopicSummary, Unanswered, Watch, WhyDue, mentions, own_handles,
 };
-pub use backup::Restored;
+pub use backup::{Restored, store_files};
 pub use bases::{MAX_NEWS_RUNS, SyncState};
 pub use check::{CheckReport, Damage, Rebuilt};
 pub use files::{FileMarks, FileView};

@@ -5,7 +5,6 @@
 //! looks again only at what may have changed since: what is judged how, and whether the text is still here.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::{Duration, Instant};
 
 use lanai_crdt::entry::Class;
 use lanai_crdt::id::EntryId;
@@ -30,8 +29,6 @@ pub struct FoldProgress {
     pub left: u64,
     /// Roots of the threads that may look different now.
     pub threads: Vec<EntryId>,
-    /// How long the store could not be written by others.
-    pub took: Duration,
 }
 
 /// Which entries are folded first.
@@ -219,17 +216,14 @@ impl Store {
         if numbers.is_empty() && self.inner.connections.read(|conn| Ok(todo_count(conn)? == 0))? {
             return Ok(FoldProgress::default());
         }
-        let mut begun = Instant::now();
-        let progress = self.inner.write(Durability::Normal, 0, |ctx| {
-            begun = Instant::now();
+        self.inner.write(Durability::Normal, 0, |ctx| {
             let mut threads = ctx.fold_prepared(&numbers, entries)?;
             if numbers.is_empty() {
                 threads.extend(ctx.fold_next_page()?);
             }
             let left = todo_count(ctx.conn)?;
-            Ok(FoldProgress { folded: numbers.len(), left, threads, took: Duration::ZERO })
-        })?;
-        Ok(FoldProgress { took: begun.elapsed(), ..progress })
+            Ok(FoldProgress { folded: numbers.len(), left, threads })
+        })
     }
 
     /// Folds up to `limit` entries that were not folded yet, the oldest arrivals first. Call it

@@ -40,7 +40,7 @@ impl Store {
     pub fn purge(&self, now_ms: u64, progress: impl FnMut(u64)) -> Result<Purged, StoreError> {
         let purged = self.drop_withdrawn(now_ms)?;
         self.rebuild(progress)?;
-        let conn = self.inner.connections.writer(Durability::Full)?;
+        let (_turn, conn) = self.inner.connections.writer(Durability::Full)?;
         // The question page of a withdrawn ask is hidden, and folded all the same.
         conn.execute_batch(
             "DELETE FROM pages WHERE kind = 0
@@ -113,7 +113,7 @@ impl Store {
         let dir = db.parent().unwrap_or(Path::new("."));
         let name = db.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let io = |source| StoreError::Io { path: dir.to_path_buf(), source };
-        let own = backup::files(db);
+        let own = backup::store_files(db);
         let mut found = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(io)? {
             let path = entry.map_err(io)?.path();

@@ -11,6 +11,7 @@ use lanai_crdt::payload::Role;
 use lanai_crdt::roster::RosterEntry;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
+use super::authentic;
 use super::connection::Durability;
 use super::cuts::Inside;
 use super::early::{EARLY_CLASSES, PRESENT, is_early_class};
@@ -87,8 +88,9 @@ impl Inner {
         now_ms: u64,
         work: impl FnOnce(&mut Ctx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = self.connections.writer(durability)?;
+        let (turn, mut writer) = self.connections.writer(durability)?;
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        drop(turn);
         let mut ctx = Ctx {
             conn: &tx,
             inner: self,
@@ -375,33 +377,10 @@ impl Ctx<'_> {
 
     /// The entry that follows in the log of `header`, where it came first and waits for it.
     fn successor(&mut self, id: &EntryId, header: &Header) -> Result<Option<N>, StoreError> {
-        if !self.is_awaited(id)? {
-            return Ok(None);
+        match self.is_awaited(id)? {
+            true => authentic::successor(self.conn, id, header),
+            false => Ok(None),
         }
-        let next = placed(header.seq.wrapping_add(1));
-        let found = self
-            .conn
-            .prepare_cached(
-                "SELECT w.n FROM past_waits w JOIN entries e ON e.n = w.n
-                 JOIN logs g ON g.l = e.l
-                 WHERE w.prev = ?1 AND e.seq = ?2 AND g.device = ?3 AND g.number = ?4 LIMIT 1",
-            )?
-            .query_row(
-                (id.as_bytes(), next, header.log.device.as_bytes(), header.log.number.0),
-                |r| r.get(0),
-            )
-            .optional()?;
-        Ok(found)
-    }
-
-    /// An authentic stored header that vouches for an entry by the chain rule.
-    pub(super) fn stored_successor(
-        &mut self,
-        id: &EntryId,
-        header: &Header,
-    ) -> Result<Option<Verified>, StoreError> {
-        let Some(n) = self.successor(id, header)? else { return Ok(None) };
-        Ok(rows::entry_by_number(self.conn, &self.community, n)?.map(|s| s.verified))
     }
 
     // ---- the roster ----------------------------------------------------------------------------
