@@ -1,14 +1,13 @@
 //! Entries as the folds take them, for whoever writes a new one that must name the ones it
 //! replaces: an edit, a mark, a reaction taken back, a profile.
 
-use std::collections::HashMap;
-
 use lanai_crdt::id::{EntryId, MemberId};
 use lanai_crdt::payload::Kind;
 use lanai_crdt::thread::TalkEntry;
 use rusqlite::OptionalExtension as _;
 
-use super::fold::{load_group, load_specials};
+use super::fold::load_specials;
+use super::groups::entries_of_group;
 use super::keys::Keyring;
 use super::read::group_of;
 use super::{Store, StoreError};
@@ -27,9 +26,7 @@ impl Store {
             }
             let Some(group) = group_of(conn, id)? else { return Ok(Vec::new()) };
             let keys = Keyring::load(conn)?;
-            let loaded =
-                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
-            Ok(loaded.into_iter().map(|(_, entry)| entry).collect())
+            entries_of_group(conn, &self.inner.community, &keys, group)
         })
     }
 

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 
 use lanai_crdt::entry::{Class, Header, Signed, Verified, VerifyError};
-use lanai_crdt::id::{CommunityId, EntryId};
+use lanai_crdt::id::{CommunityId, EntryId, LogId};
 use lanai_crdt::roster::RosterEntry;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -30,17 +30,29 @@ pub(super) struct Arrival {
     /// The payload that the header commits to, where it came along.
     pub(super) payload: Option<Vec<u8>>,
     /// The decoded roster entry, or why it is void.
-    pub(super) roster: Option<Result<RosterEntry, String>>,
+    /// Not in the place of it: few are, and an arrival is moved often.
+    pub(super) roster: Option<Box<Result<RosterEntry, String>>>,
     pub(super) from_waiting: bool,
 }
 
 impl Arrival {
     pub(super) fn new(verified: Verified, payload: Option<Vec<u8>>, from_waiting: bool) -> Arrival {
         let roster = match (&payload, verified.header().known_class()) {
-            (Some(blob), Some(Class::Roster)) => Some(open_roster_entry(&verified, blob)),
+            (Some(blob), Some(Class::Roster)) => Some(Box::new(open_roster_entry(&verified, blob))),
             _ => None,
         };
         Arrival { verified, payload, roster, from_waiting }
+    }
+
+    /// Where it comes among others: log by log, in their order.
+    pub(super) fn place(&self) -> (LogId, u64, EntryId) {
+        let header = self.verified.header();
+        (header.log, header.seq, self.verified.id())
+    }
+
+    /// The decoded roster entry, or why it is void.
+    pub(super) fn decoded(&self) -> Option<&Result<RosterEntry, String>> {
+        self.roster.as_deref()
     }
 }
 

@@ -7,7 +7,7 @@ use lanai_crdt::id::EntryId;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::fold::load_group;
+use super::groups::entries_of_group;
 use super::keys::Keyring;
 use super::roster_cache::bump_generation;
 use super::rows::{
@@ -214,9 +214,7 @@ impl Store {
                 .prepare_cached("SELECT id, hash FROM threads WHERE grp = ?1 AND hash IS NOT NULL")?
                 .query_map([group], |r| Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            let loaded =
-                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
-            let entries: Vec<_> = loaded.into_iter().map(|(_, e)| e).collect();
+            let entries = entries_of_group(conn, &self.inner.community, &keys, group)?;
             for thread in lanai_crdt::thread::fold_threads(&entries) {
                 report.threads += 1;
                 let shown = |p: &&lanai_crdt::thread::PostView| {

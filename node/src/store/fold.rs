@@ -21,11 +21,11 @@ use lanai_crdt::payload::{self, Body, Kind, Origin, ThreadState};
 use lanai_crdt::people::fold_people;
 use lanai_crdt::seal::open_payload;
 use lanai_crdt::thread::{PostKind, PostText, PostView, TalkEntry, Thread, ThreadKind, origin_key};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::StoreError;
 use super::early::{PRESENT, is_early_body, is_early_class};
+use super::groups::{Group, Opened};
 use super::keys::Keyring;
 use super::pending::Prepared;
 use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, Stored, read_entry, state};
@@ -56,67 +56,6 @@ pub(super) fn open_body(keys: &Keyring, stored: &Stored, blob: &[u8]) -> Result<
     payload::decode(class, &body).map_err(|e| void(&e))
 }
 
-/// Entries that were judged and opened in this transaction, by number: they need not be read again.
-pub(super) type Opened = HashMap<N, TalkEntry>;
-
-/// Loads what a group of threads is folded from: entries that count and are good, each with its
-/// number.
-pub(super) fn load_group(
-    conn: &Connection,
-    community: &CommunityId,
-    keys: &Keyring,
-    group: i64,
-    opened: &mut Opened,
-) -> Result<Vec<(N, TalkEntry)>, StoreError> {
-    let mut numbers = conn.prepare_cached(
-        "SELECT te.n FROM threads tt JOIN thread_entries te ON te.t = tt.t WHERE tt.grp = ?1",
-    )?;
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS}, s.role, m.id, p.blob
-         FROM entries e JOIN logs g ON g.l = e.l
-         JOIN stands s ON s.p = coalesce(e.judged, e.past) AND s.l = e.l JOIN members m ON m.m = s.m
-         LEFT JOIN payloads p ON p.n = e.n
-         WHERE e.n = ?1 AND e.state = 0
-         AND NOT EXISTS (SELECT 1 FROM todo d WHERE d.n = e.n)"
-    ))?;
-    let mut numbers = numbers.query([group])?;
-    let mut entries = Vec::new();
-    while let Some(number) = numbers.next()? {
-        let n: N = number.get(0)?;
-        if let Some(entry) = opened.remove(&n) {
-            entries.push((n, entry));
-            continue;
-        }
-        let mut rows = statement.query([n])?;
-        let Some(row) = rows.next()? else { continue };
-        let Ok(stored) = read_entry(row, community)? else { continue };
-        let body = match row.get_ref(AFTER_ENTRY + 2)? {
-            ValueRef::Blob(blob) => match open_body(keys, &stored, blob) {
-                Ok(body) => body,
-                Err(_) => continue,
-            },
-            // Of a post whose text was dropped, only that it was there can be folded.
-            ValueRef::Null if stored.class() == Some(Class::Post) => Body::Unknown(0),
-            _ => continue,
-        };
-        let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
-        let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
-        let header = stored.verified.header();
-        entries.push((
-            stored.n,
-            TalkEntry {
-                id: stored.verified.id(),
-                member,
-                role: role_from(row.get(AFTER_ENTRY)?),
-                time: header.time,
-                refs: header.refs().to_vec(),
-                body,
-            },
-        ));
-    }
-    Ok(entries)
-}
-
 /// A row of `posts` as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PostRow {
@@ -140,21 +79,21 @@ impl Ctx<'_> {
     pub(super) fn fold_prepared(
         &mut self,
         entries: &[N],
-        prepared: HashMap<N, Prepared>,
+        mut prepared: HashMap<N, Box<Prepared>>,
     ) -> Result<Vec<EntryId>, StoreError> {
         let mut threads: BTreeSet<i64> = BTreeSet::new();
         let mut people: BTreeSet<i64> = BTreeSet::new();
-        let mut opened = Opened::new();
+        let mut opened = Opened::with_capacity(entries.len());
         self.take_from_todo(entries)?;
         self.many += entries.len();
-        let mut prepared = self.as_they_are(entries, prepared)?;
+        self.as_they_are(entries, &mut prepared)?;
         for n in entries {
             let entry = match prepared.remove(n) {
                 Some(entry) => Some(entry),
                 None => self.entry_to_fold(*n)?,
             };
             if let Some(entry) = entry {
-                self.fold_one(entry, &mut threads, &mut people, &mut opened)?;
+                self.fold_one(*entry, &mut threads, &mut people, &mut opened)?;
             }
         }
         // Not before all are opened: some connect threads.
@@ -172,7 +111,7 @@ impl Ctx<'_> {
 
     fn fold_one(
         &mut self,
-        Prepared { stored, body }: Prepared,
+        Prepared { stored, body, .. }: Prepared,
         threads: &mut BTreeSet<i64>,
         people: &mut BTreeSet<i64>,
         opened: &mut Opened,
@@ -327,7 +266,7 @@ impl Ctx<'_> {
             refs: header.refs().to_vec(),
             body,
         };
-        opened.insert(n, entry);
+        opened.insert(n, Box::new(entry));
         Ok(())
     }
 
@@ -408,7 +347,7 @@ impl Ctx<'_> {
 
     pub(super) fn save_summary(
         &mut self,
-        group: i64,
+        group: Group,
         t: i64,
         thread: &Thread,
     ) -> Result<(), StoreError> {
@@ -428,7 +367,7 @@ impl Ctx<'_> {
             )?
             .execute((
                 t,
-                group,
+                group.grp,
                 i64::from(thread.kind == ThreadKind::Note),
                 thread_state_number(thread.state),
                 &title,
@@ -443,7 +382,9 @@ impl Ctx<'_> {
             // A withdrawn ask hides its question page.
             self.unindex_page(t, super::search::DocKind::Question)?;
         }
-        self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
+        if !group.first {
+            self.conn.prepare_cached("DELETE FROM thread_tags WHERE t = ?1")?.execute([t])?;
+        }
         for tag in &thread.tags {
             self.conn
                 .prepare_cached("INSERT OR IGNORE INTO thread_tags (tag, t) VALUES (?1, ?2)")?
@@ -519,9 +460,38 @@ impl Ctx<'_> {
     /// Brings the rows of `posts` and the full text index in line.
     pub(super) fn save_posts(
         &mut self,
-        group: i64,
+        group: Group,
         mut rows: HashMap<N, PostRow>,
         mut texts: HashMap<N, (String, String)>,
+    ) -> Result<(), StoreError> {
+        if !group.first {
+            self.update_posts(group, &mut rows, &mut texts)?;
+        }
+        let mut new: Vec<(N, PostRow)> = rows.into_iter().collect();
+        new.sort_unstable_by_key(|(n, _)| *n);
+        let of_threads: BTreeSet<i64> = new.iter().map(|(_, row)| row.t).collect();
+        for t in of_threads {
+            self.note_tally(t)?;
+        }
+        let some_read_elsewhere = self.something_read_ahead()?;
+        for (n, row) in new {
+            if some_read_elsewhere && row.origin.is_none() {
+                self.read_elsewhere(n)?;
+            }
+            let doc = self.add_post(n, group.grp, &row)?;
+            if let Some((title, body)) = texts.remove(&n) {
+                self.add_text(doc, title, body)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings in line what is there already, and takes that out of what is to be added.
+    fn update_posts(
+        &mut self,
+        group: Group,
+        rows: &mut HashMap<N, PostRow>,
+        texts: &mut HashMap<N, (String, String)>,
     ) -> Result<(), StoreError> {
         let old: Vec<(i64, N, PostRow)> = self
             .conn
@@ -529,7 +499,7 @@ impl Ctx<'_> {
                 "SELECT doc, n, t, text_n, author, parent, origin, sort, print
                  FROM posts WHERE grp = ?1",
             )?
-            .query_map([group], |r| {
+            .query_map([group.grp], |r| {
                 Ok((
                     r.get(0)?,
                     r.get(1)?,
@@ -571,22 +541,6 @@ impl Ctx<'_> {
                     self.remove_text(doc)?;
                     self.conn.prepare_cached("DELETE FROM posts WHERE doc = ?1")?.execute([doc])?;
                 }
-            }
-        }
-        let mut new: Vec<(N, PostRow)> = rows.into_iter().collect();
-        new.sort_unstable_by_key(|(n, _)| *n);
-        let of_threads: BTreeSet<i64> = new.iter().map(|(_, row)| row.t).collect();
-        for t in of_threads {
-            self.note_tally(t)?;
-        }
-        let some_read_elsewhere = self.something_read_ahead()?;
-        for (n, row) in new {
-            if some_read_elsewhere && row.origin.is_none() {
-                self.read_elsewhere(n)?;
-            }
-            let doc = self.add_post(n, group, &row)?;
-            if let Some((title, body)) = texts.remove(&n) {
-                self.add_text(doc, title, body)?;
             }
         }
         Ok(())

@@ -249,22 +249,24 @@ impl Ctx<'_> {
             // Roster entries go into the fold before anybody is judged, and those whose authors
             // turn out to be nobody are taken out again.
             let roster: Vec<RosterEntry> =
-                outside.iter().filter_map(|a| a.roster.as_ref()?.as_ref().ok().cloned()).collect();
+                outside.iter().filter_map(|a| a.decoded()?.as_ref().ok().cloned()).collect();
             self.grow_roster(roster);
-            let (mut inside, rest): (Vec<_>, Vec<_>) = outside
-                .into_iter()
-                .partition(|a| self.roster.is_enrolled(&a.verified.header().log.device));
+            let enrolled = |a: &Arrival| self.roster.is_enrolled(&a.verified.header().log.device);
+            // Mostly all are, and in order.
+            let (mut inside, rest): (Vec<_>, Vec<_>) = match outside.iter().all(enrolled) {
+                true => (outside, Vec::new()),
+                false => outside.into_iter().partition(enrolled),
+            };
             outside = rest;
             let strangers: HashSet<EntryId> =
                 outside.iter().filter(|a| a.roster.is_some()).map(|a| a.verified.id()).collect();
             self.shrink_roster(&strangers);
-            inside.sort_by_cached_key(|a| {
-                let header = a.verified.header();
-                (header.log, header.seq, a.verified.id())
-            });
+            if !inside.is_sorted_by_key(Arrival::place) {
+                inside.sort_by_cached_key(Arrival::place);
+            }
             let mut came_in = false;
             for arrival in inside {
-                came_in |= matches!(arrival.roster, Some(Ok(_)));
+                came_in |= matches!(arrival.decoded(), Some(Ok(_)));
                 self.take(arrival, report)?;
             }
             grew |= came_in;
@@ -282,7 +284,7 @@ impl Ctx<'_> {
     }
 
     fn take(&mut self, arrival: Arrival, report: &mut IngestReport) -> Result<(), StoreError> {
-        let void = arrival.roster.as_ref().and_then(|r| r.as_ref().err()).map(String::as_str);
+        let void = arrival.decoded().and_then(|r| r.as_ref().err()).map(String::as_str);
         let inserted = self.insert(&arrival.verified, arrival.payload.as_deref(), void)?;
         report.new.push(inserted.id);
         let log = arrival.verified.header().log;

@@ -63,6 +63,7 @@ mod forks;
 mod fronts;
 mod groups;
 mod held;
+mod hot;
 mod ingest;
 mod keys;
 mod local;

@@ -17,8 +17,8 @@ use super::rows::{self, N, Stored};
 use super::write::Ctx;
 use super::{Durability, Store, StoreError};
 
-/// Of so many arrivals the newest are looked for.
-const LOOKED_THROUGH: i64 = 20_000;
+/// Of so many arrivals the newest are looked for: a few slices, since what streams in comes newest first.
+const LOOKED_THROUGH: i64 = 4_000;
 
 /// What [`Store::fold_pending`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,13 +45,15 @@ pub(super) struct Prepared {
     pub(super) stored: Stored,
     /// What it says, where that could be opened already.
     pub(super) body: Option<Body>,
+    /// It was looked at again in the transaction that folds it.
+    still: bool,
 }
 
 /// Entries that are to be folded, read and opened.
 #[derive(Default)]
 pub(crate) struct PreparedFold {
     numbers: Vec<N>,
-    entries: HashMap<N, Prepared>,
+    entries: HashMap<N, Box<Prepared>>,
 }
 
 impl PreparedFold {
@@ -126,20 +128,20 @@ impl Ctx<'_> {
     }
 
     /// An entry that was not read before.
-    pub(super) fn entry_to_fold(&self, n: N) -> Result<Option<Prepared>, StoreError> {
+    pub(super) fn entry_to_fold(&self, n: N) -> Result<Option<Box<Prepared>>, StoreError> {
         let stored = rows::entry_by_number(self.conn, &self.community, n)?;
-        Ok(stored.map(|stored| Prepared { stored, body: None }))
+        Ok(stored.map(|stored| Box::new(Prepared { stored, body: None, still: true })))
     }
 
-    /// Those of `entries` that were read before the transaction began and are still here, as they are now.
+    /// Brings what was read before the transaction began in line with how it is now, and leaves out what is not
+    /// here any more.
     pub(super) fn as_they_are(
         &self,
         entries: &[N],
-        mut prepared: HashMap<N, Prepared>,
-    ) -> Result<HashMap<N, Prepared>, StoreError> {
-        let mut now = HashMap::with_capacity(prepared.len());
+        prepared: &mut HashMap<N, Box<Prepared>>,
+    ) -> Result<(), StoreError> {
         if prepared.is_empty() {
-            return Ok(now);
+            return Ok(());
         }
         let mut again = self.conn.prepare_cached(
             "SELECT e.n, e.past, e.judged, e.state, e.id,
@@ -149,19 +151,19 @@ impl Ctx<'_> {
         for (first, last) in runs(entries) {
             let mut rows = again.query((first, last))?;
             while let Some(row) = rows.next()? {
-                let n = row.get(0)?;
-                let Some(Prepared { mut stored, body }) = prepared.remove(&n) else { continue };
+                let Some(entry) = prepared.get_mut(&row.get(0)?) else { continue };
+                let Prepared { stored, body, still } = &mut **entry;
                 // A number may be given again.
-                if row.get_ref(4)?.as_blob().ok() != Some(stored.verified.id().as_bytes()) {
-                    continue;
-                }
+                *still = row.get_ref(4)?.as_blob().ok() == Some(stored.verified.id().as_bytes());
                 (stored.past, stored.judged, stored.state) =
                     (row.get(1)?, row.get(2)?, row.get(3)?);
-                let body = if row.get(5)? { body } else { None };
-                now.insert(n, Prepared { stored, body });
+                if !row.get::<_, bool>(5)? {
+                    *body = None;
+                }
             }
         }
-        Ok(now)
+        prepared.retain(|_, entry| entry.still);
+        Ok(())
     }
 }
 
@@ -190,17 +192,15 @@ impl Store {
             }
             let keys = Keyring::load(conn)?;
             let mut entries = HashMap::with_capacity(numbers.len());
-            for n in &numbers {
-                let Some(stored) = rows::entry_by_number(conn, &self.inner.community, *n)? else {
-                    continue;
-                };
-                if matches!(stored.class(), None | Some(Class::Roster | Class::Weave)) {
-                    continue;
-                }
-                // What cannot be opened now is tried again, and judged, when it is folded.
-                let body =
-                    rows::payload(conn, *n)?.and_then(|blob| open_body(&keys, &stored, &blob).ok());
-                entries.insert(*n, Prepared { stored, body });
+            for run in runs(&numbers) {
+                rows::for_each_whole(conn, &self.inner.community, run, |stored, blob| {
+                    if matches!(stored.class(), None | Some(Class::Roster | Class::Weave)) {
+                        return;
+                    }
+                    // What cannot be opened now is tried again, and judged, when it is folded.
+                    let body = blob.and_then(|blob| open_body(&keys, &stored, blob).ok());
+                    entries.insert(stored.n, Box::new(Prepared { stored, body, still: false }));
+                })?;
             }
             Ok(PreparedFold { numbers, entries })
         })

@@ -18,6 +18,7 @@ use lanai_crdt::thread::{PostView, TalkEntry, Thread};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::StoreError;
+use super::groups::Group;
 use super::rows::{ID_IS_1, N, entry_id};
 use super::write::Ctx;
 
@@ -50,7 +51,7 @@ impl Ctx<'_> {
     /// Writes down where ids lead and what stands out (rules 2 and 3).
     pub(super) fn save_places(
         &mut self,
-        group: i64,
+        group: Group,
         threads: &[Thread],
         numbers: &HashMap<EntryId, N>,
     ) -> Result<(), StoreError> {
@@ -66,35 +67,53 @@ impl Ctx<'_> {
             let numbered =
                 |p: &PostView| copies(p).filter_map(|id| numbers.get(&id)).min().copied();
             hidden.extend(thread.posts.iter().filter(|p| p.hidden.is_some()).filter_map(numbered));
-            self.conn
-                .prepare_cached(
-                    "UPDATE threads SET pinned = ?2, featured = ?3
-                     WHERE t = ?1 AND (pinned <> ?2 OR featured <> ?3)",
-                )?
-                .execute((t, thread.pinned.is_some(), thread.featured().is_some()))?;
+            let (pinned, featured) = (thread.pinned.is_some(), thread.featured().is_some());
+            if pinned || featured || !group.first {
+                self.conn
+                    .prepare_cached(
+                        "UPDATE threads SET pinned = ?2, featured = ?3
+                         WHERE t = ?1 AND (pinned <> ?2 OR featured <> ?3)",
+                    )?
+                    .execute((t, pinned, featured))?;
+            }
+        }
+        if group.first {
+            for (t, shown) in shown {
+                self.show_in(t, Some(shown))?;
+            }
+            return self.hide(hidden.iter().map(|n| (*n, true)));
         }
         let old: Vec<(i64, Option<i64>)> = self
             .conn
             .prepare_cached("SELECT t, shown FROM threads WHERE grp = ?1")?
-            .query_map([group], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .query_map([group.grp], |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (t, old) in old {
             let new = shown.get(&t).copied();
             if new != old {
-                self.conn
-                    .prepare_cached("UPDATE threads SET shown = ?2 WHERE t = ?1")?
-                    .execute((t, new))?;
+                self.show_in(t, new)?;
             }
         }
         let old: BTreeSet<N> = self
             .conn
             .prepare_cached("SELECT n FROM posts WHERE grp = ?1 AND hidden = 1")?
-            .query_map([group], |r| r.get(0))?
+            .query_map([group.grp], |r| r.get(0))?
             .collect::<Result<_, _>>()?;
-        for n in hidden.symmetric_difference(&old) {
+        self.hide(hidden.symmetric_difference(&old).map(|n| (*n, hidden.contains(n))))
+    }
+
+    fn show_in(&self, t: i64, shown: Option<i64>) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE threads SET shown = ?2 WHERE t = ?1")?
+            .execute((t, shown))?;
+        Ok(())
+    }
+
+    fn hide(&self, posts: impl Iterator<Item = (N, bool)>) -> Result<(), StoreError> {
+        for (n, hidden) in posts {
             self.conn
                 .prepare_cached("UPDATE posts SET hidden = ?2 WHERE n = ?1")?
-                .execute((n, hidden.contains(n)))?;
+                .execute((n, hidden))?;
         }
         Ok(())
     }

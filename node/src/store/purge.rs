@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lanai_crdt::thread::withdrawn_texts;
 
-use super::fold::load_group;
+use super::groups::entries_of_group;
 use super::keys::Keyring;
 use super::rows::number_of;
 use super::{Durability, Store, StoreError, backup};
@@ -65,14 +65,7 @@ impl Store {
                 .query_map([], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
             for group in groups {
-                let loaded = load_group(
-                    ctx.conn,
-                    &ctx.community,
-                    &keys,
-                    group,
-                    &mut std::collections::HashMap::new(),
-                )?;
-                let entries: Vec<_> = loaded.into_iter().map(|(_, entry)| entry).collect();
+                let entries = entries_of_group(ctx.conn, &ctx.community, &keys, group)?;
                 for text in withdrawn_texts(&entries) {
                     let Some(n) = number_of(ctx.conn, &text.id)? else { continue };
                     if Some(text.author) != me

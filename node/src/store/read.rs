@@ -3,7 +3,7 @@
 //! A read is one snapshot. Where entries of a thread wait to be folded, reading it folds those
 //! first, so that a reader sees what is here even while a bulk sync is behind with its index.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use lanai_crdt::entry::Header;
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, IdPrefix, MemberId};
@@ -16,7 +16,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
 use super::attention::{AskFacts, Stance, ask_facts, stance_of, workers_of};
-use super::fold::{load_group, load_specials, open_body, thread_state_from, thread_state_number};
+use super::fold::{load_specials, open_body, thread_state_from, thread_state_number};
+use super::groups::entries_of_group;
 use super::keys::Keyring;
 use super::rows::{self, ID_IS_1, N, entry_id, packed_tail, state};
 use super::tallies::Tallies;
@@ -384,9 +385,7 @@ impl Store {
             }
             let Some(group) = group_of(conn, id)? else { return Ok(None) };
             let keys = Keyring::load(conn)?;
-            let loaded =
-                load_group(conn, &self.inner.community, &keys, group, &mut HashMap::new())?;
-            let entries: Vec<TalkEntry> = loaded.into_iter().map(|(_, e)| e).collect();
+            let entries = entries_of_group(conn, &self.inner.community, &keys, group)?;
             let threads = fold_threads(&entries);
             let at = placing::position(&threads, &entries, id);
             // What names no post is in the first live thread of its group.

@@ -1,5 +1,7 @@
 //! Rows and what they stand for.
 
+use std::sync::LazyLock;
+
 use lanai_crdt::entry::{Class, Header, Signature, Verified};
 use lanai_crdt::id::{CommunityId, DeviceId, EntryId, LogId, LogNumber};
 use rusqlite::types::ValueRef;
@@ -274,15 +276,67 @@ pub(super) fn number_of(conn: &Connection, id: &EntryId) -> Result<Option<N>, St
     Ok(find.query_row([id.as_bytes()], |r| r.get(0)).optional()?)
 }
 
+static ENTRY_BY_ID: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {ENTRY_COLUMNS} FROM entries e JOIN logs g ON g.l = e.l WHERE {ID_IS_1}")
+});
+static ENTRY_BY_NUMBER: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT {ENTRY_COLUMNS} FROM entries e JOIN logs g ON g.l = e.l WHERE e.n = ?1")
+});
+static WHOLE_BY_ID: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {ENTRY_COLUMNS}, p.blob FROM entries e JOIN logs g ON g.l = e.l
+         LEFT JOIN payloads p ON p.n = e.n WHERE {ID_IS_1}"
+    )
+});
+static WHOLE_BY_NUMBERS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {ENTRY_COLUMNS}, p.blob FROM entries e JOIN logs g ON g.l = e.l
+         LEFT JOIN payloads p ON p.n = e.n WHERE e.n BETWEEN ?1 AND ?2 ORDER BY e.n"
+    )
+});
+
+/// An entry and its payload, where that is here.
+pub(super) type Whole = (Stored, Option<Vec<u8>>);
+
+/// The entry with this id and its payload; a damaged one counts as absent.
+pub(super) fn whole_by_id(
+    conn: &Connection,
+    community: &CommunityId,
+    id: &EntryId,
+) -> Result<Option<Whole>, StoreError> {
+    let mut statement = conn.prepare_cached(&WHOLE_BY_ID)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    // A value that is not even a blob any more is damage, and as good as not here.
+    let blob = row.get_ref(AFTER_ENTRY)?.as_blob().ok().map(Vec::from);
+    Ok(read_entry(row, community)?.ok().map(|stored| (stored, blob)))
+}
+
+/// Gives `each` the entries with these numbers, one after another, with their payloads where they are here;
+/// damaged ones count as absent.
+pub(super) fn for_each_whole(
+    conn: &Connection,
+    community: &CommunityId,
+    (first, last): (N, N),
+    mut each: impl FnMut(Stored, Option<&[u8]>),
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(&WHOLE_BY_NUMBERS)?;
+    let mut rows = statement.query((first, last))?;
+    while let Some(row) = rows.next()? {
+        if let Ok(stored) = read_entry(row, community)? {
+            each(stored, row.get_ref(AFTER_ENTRY)?.as_blob().ok());
+        }
+    }
+    Ok(())
+}
+
 /// The entry with this id; a damaged one counts as absent.
 pub(super) fn entry_by_id(
     conn: &Connection,
     community: &CommunityId,
     id: &EntryId,
 ) -> Result<Option<Stored>, StoreError> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS} FROM entries e JOIN logs g ON g.l = e.l WHERE {ID_IS_1}"
-    ))?;
+    let mut statement = conn.prepare_cached(&ENTRY_BY_ID)?;
     let found = statement.query_row([id.as_bytes()], |r| read_entry(r, community)).optional()?;
     Ok(found.and_then(Result::ok))
 }
@@ -293,9 +347,7 @@ pub(super) fn entry_by_number(
     community: &CommunityId,
     n: N,
 ) -> Result<Option<Stored>, StoreError> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {ENTRY_COLUMNS} FROM entries e JOIN logs g ON g.l = e.l WHERE e.n = ?1"
-    ))?;
+    let mut statement = conn.prepare_cached(&ENTRY_BY_NUMBER)?;
     let found = statement.query_row([n], |r| read_entry(r, community)).optional()?;
     Ok(found.and_then(Result::ok))
 }

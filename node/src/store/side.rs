@@ -24,7 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use zeroize::Zeroizing;
 
 use super::append::{NewEntry, NewRef};
-use super::fold::load_group;
+use super::groups::load_group;
 use super::keys::Keyring;
 use super::rows::{ID_IS_1, N, number_of};
 use super::write::Ctx;
@@ -76,9 +76,10 @@ fn carried(
         .prepare_cached("SELECT coalesce(grp, t) FROM threads WHERE t = ?1")?
         .query_row([t], |r| r.get(0))?;
     let keys = Keyring::load(conn)?;
-    let mut found = load_group(conn, &store.inner.community, &keys, group, &mut HashMap::new())?;
-    found.retain(|(_, e)| e.id == *talk || e.refs.first() == Some(talk));
-    Ok(found)
+    let (numbers, entries) =
+        load_group(conn, &store.inner.community, &keys, group, &mut HashMap::new())?;
+    let inside = |e: &TalkEntry| e.id == *talk || e.refs.first() == Some(talk);
+    Ok(numbers.into_iter().zip(entries).filter(|(_, e)| inside(e)).collect())
 }
 
 fn open_box(key: &BoxKey, talk: &EntryId, e: &TalkEntry) -> Option<SideEntry> {

@@ -149,8 +149,8 @@ impl Store {
                     break;
                 }
                 taken += 1;
-                if let Some(stored) = rows::entry_by_id(conn, &self.inner.community, id)? {
-                    let payload = rows::payload(conn, stored.n)?;
+                let found = rows::whole_by_id(conn, &self.inner.community, id)?;
+                if let Some((stored, payload)) = found {
                     bytes += stored.verified.bytes().len() + payload.as_ref().map_or(0, Vec::len);
                     out.push(StoredEntry { verified: stored.verified, payload });
                 }

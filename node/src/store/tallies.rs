@@ -165,10 +165,14 @@ impl Tallies {
         }
         let number = |posts: Option<i64>| posts.unwrap_or(0).unsigned_abs();
         self.posts = self.posts.wrapping_sub(number(before.posts)).wrapping_add(number(posts));
-        let gone: Option<i64> = conn
-            .prepare_cached("DELETE FROM news WHERE t = ?1 RETURNING posts")?
-            .query_row([before.t], |r| r.get(0))
-            .optional()?;
+        // In a thread that was not shown nothing was new.
+        let gone: Option<i64> = match before.hash {
+            Some(_) => conn
+                .prepare_cached("DELETE FROM news WHERE t = ?1 RETURNING posts")?
+                .query_row([before.t], |r| r.get(0))
+                .optional()?,
+            None => None,
+        };
         let new: Option<i64> = conn
             .prepare_cached(&format!(
                 "INSERT INTO news {} RETURNING posts",

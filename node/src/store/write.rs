@@ -15,6 +15,7 @@ use super::authentic;
 use super::connection::Durability;
 use super::cuts::Inside;
 use super::early::{EARLY_CLASSES, PRESENT, is_early_class};
+use super::hot::Hot;
 use super::keys::Keyring;
 use super::pasts::{Awaited, Link, Past, follows};
 use super::roster_cache::RosterState;
@@ -42,6 +43,7 @@ pub(super) struct Inserted {
 /// A writing transaction.
 pub(super) struct Ctx<'c> {
     pub(super) conn: &'c Connection,
+    hot: Hot<'c>,
     pub(super) inner: &'c Inner,
     pub(super) community: CommunityId,
     pub(super) own: DeviceId,
@@ -93,6 +95,7 @@ impl Inner {
         drop(turn);
         let mut ctx = Ctx {
             conn: &tx,
+            hot: Hot::default(),
             inner: self,
             community: self.community,
             own: self.own,
@@ -174,36 +177,28 @@ impl Ctx<'_> {
             _ => state::GOOD,
         };
         self.note_fork(l, header.seq)?;
-        self.conn
-            .prepare_cached(
-                "INSERT INTO entries
-                 (id, l, seq, time, class, past, state, epoch, prev, thread, header, sig, judged)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )?
-            .execute((
-                id.as_bytes(),
-                l,
-                placed(header.seq),
-                ordered(header.time.0),
-                class,
-                past_column,
-                state,
-                epoch,
-                prev,
-                thread,
-                pack_header(verified, prev.is_some(), thread.is_some()),
-                verified.signature().map(|s| s.0),
-                // So that folding need not write it.
-                early.then_some(PRESENT),
-            ))?;
+        self.hot.entry(self.conn)?.execute((
+            id.as_bytes(),
+            l,
+            placed(header.seq),
+            ordered(header.time.0),
+            class,
+            past_column,
+            state,
+            epoch,
+            prev,
+            thread,
+            pack_header(verified, prev.is_some(), thread.is_some()),
+            verified.signature().map(|s| s.0),
+            // So that folding need not write it.
+            early.then_some(PRESENT),
+        ))?;
         let n = self.conn.last_insert_rowid();
         self.inserted += 1;
         self.many += 1;
         match payload {
             Some(blob) => {
-                self.conn
-                    .prepare_cached("INSERT INTO payloads (n, blob) VALUES (?1, ?2)")?
-                    .execute((n, blob))?;
+                self.hot.payload(self.conn)?.execute((n, blob))?;
             }
             None => {
                 self.conn
@@ -230,9 +225,7 @@ impl Ctx<'_> {
                 None
             }
             (Some(t), _) => {
-                self.conn
-                    .prepare_cached("INSERT OR IGNORE INTO thread_entries (t, n) VALUES (?1, ?2)")?
-                    .execute((t, n))?;
+                self.hot.thread_entry(self.conn)?.execute((t, n))?;
                 Some(t)
             }
             (None, _) => None,
@@ -312,10 +305,8 @@ impl Ctx<'_> {
         Ok(())
     }
 
-    fn add_todo(&self, n: N, t: Option<i64>) -> Result<(), StoreError> {
-        self.conn
-            .prepare_cached("INSERT OR IGNORE INTO todo (n, t) VALUES (?1, ?2)")?
-            .execute((n, t))?;
+    fn add_todo(&mut self, n: N, t: Option<i64>) -> Result<(), StoreError> {
+        self.hot.todo(self.conn)?.execute((n, t))?;
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use super::marks::Stances;
 use super::topics::{About, Matcher, MyTopic, my_topics};
 use super::{stored_ms, tags_of_all};
 use crate::store::fold::thread_state_number;
+use crate::store::groups::Group;
 use crate::store::keys::Keyring;
 use crate::store::read::{ThreadSummary, list_numbered, own_number};
 use crate::store::rows::{ID_IS_1, N, entry_id, unordered};
@@ -156,13 +157,16 @@ impl Ctx<'_> {
     /// What is to be known of an ask, or of a note that has an outcome.
     pub(in crate::store) fn save_ask(
         &mut self,
+        group: Group,
         t: i64,
         thread: &Thread,
         numbers: &HashMap<EntryId, N>,
         entries: &[TalkEntry],
     ) -> Result<(), StoreError> {
-        self.conn.prepare_cached("DELETE FROM asks WHERE t = ?1")?.execute([t])?;
-        self.conn.prepare_cached("DELETE FROM ask_workers WHERE t = ?1")?.execute([t])?;
+        if !group.first {
+            self.conn.prepare_cached("DELETE FROM asks WHERE t = ?1")?.execute([t])?;
+            self.conn.prepare_cached("DELETE FROM ask_workers WHERE t = ?1")?.execute([t])?;
+        }
         let there = thread.posts.iter().filter(|post| post.text != PostText::Withdrawn);
         let outcomes: Vec<_> =
             there.clone().filter(|post| post.kind == PostKind::Outcome).collect();

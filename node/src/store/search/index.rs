@@ -13,6 +13,7 @@ use lanai_crdt::thread::{PostKind, PostText, Thread};
 use rusqlite::OptionalExtension as _;
 
 use crate::store::StoreError;
+use crate::store::groups::Group;
 use crate::store::rows::N;
 use crate::store::write::Ctx;
 
@@ -209,7 +210,7 @@ impl Ctx<'_> {
     /// Notes which posts of a group that was folded are worth more than others.
     pub(in crate::store) fn note_worth(
         &mut self,
-        group: i64,
+        group: Group,
         threads: &[Thread],
         numbers: &HashMap<EntryId, N>,
     ) -> Result<(), StoreError> {
@@ -228,18 +229,21 @@ impl Ctx<'_> {
                 wanted.insert(*n, worth);
             }
         }
-        let there: HashMap<N, i64> = self
-            .conn
-            .prepare_cached("SELECT n, worth FROM worth WHERE grp = ?1")?
-            .query_map([group], |r| Ok((r.get(0)?, r.get(1)?)))?
-            .collect::<Result<_, _>>()?;
+        let there: HashMap<N, i64> = match group.first {
+            true => HashMap::new(),
+            false => self
+                .conn
+                .prepare_cached("SELECT n, worth FROM worth WHERE grp = ?1")?
+                .query_map([group.grp], |r| Ok((r.get(0)?, r.get(1)?)))?
+                .collect::<Result<_, _>>()?,
+        };
         for n in there.keys().filter(|n| !wanted.contains_key(n)) {
             self.conn.prepare_cached("DELETE FROM worth WHERE n = ?1")?.execute([n])?;
         }
         for (n, worth) in wanted.iter().filter(|(n, worth)| there.get(n) != Some(worth)) {
             self.conn
                 .prepare_cached("INSERT OR REPLACE INTO worth (n, grp, worth) VALUES (?1, ?2, ?3)")?
-                .execute((n, group, worth))?;
+                .execute((n, group.grp, worth))?;
         }
         Ok(())
     }
