@@ -7,8 +7,8 @@
 //! All figures of one run belong together: compare ratios, not days. What is printed:
 //!
 //! - create: posts signed, sealed and committed, one at a time and in batches;
-//! - cold sync: a member who holds the roster gets everything over one connection; when the newest threads
-//!   are listed, when views and search are complete;
+//! - cold sync: a member who holds the roster gets everything over one connection from a node at rest; when the
+//!   newest threads are listed, when views and search are complete;
 //! - the same rows: the rows of the receiver's finished store, inserted into an empty database by SQLite
 //!   alone (`bench/rows.rs` names the tables), and how many times as long the cold sync took;
 //! - the store alone, without a network, for the same entries; with `--features sqlcipher` also how much
@@ -30,7 +30,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bench::large::{commands, start_and_idle};
+use bench::large::{REST, commands, start_and_idle};
 use bench::posts::{Random, create};
 use bench::rows::insert_same_rows;
 use clap::Parser;
@@ -93,6 +93,8 @@ fn main() -> Result<()> {
     };
 
     let anas = Node::start(&ana.home, &[])?;
+    // What creating the posts left to do is not part of a sync.
+    anas.rest(REST)?;
     let address = anas.address(if args.transport == "quic" { "/quic-v1" } else { "/tcp/" })?;
     let synced = cold_sync(&ana, &anas, &ben, &address)?;
     let same = insert_same_rows(&ben)?;
@@ -117,6 +119,7 @@ fn main() -> Result<()> {
         Ok(bens.status()?.peers.iter().any(|p| p.in_sync)
             && ana.state_hash()? == ben.state_hash()?)
     })?;
+    bens.rest(REST)?;
     small_syncs(&ana, &anas, &ben, &bens, &mut random, args.bytes)?;
     live(&args, &ana, &anas, &ben, &mut random)?;
     bens.stop()?;

@@ -10,6 +10,8 @@ use lanai_node::store::ThreadFilter;
 use super::posts::words;
 use crate::support::{Node, Person, Result};
 
+/// How long a node may take to come to rest: a million posts may be left to merge in the index.
+pub(crate) const REST: Duration = Duration::from_secs(600);
 /// Runs of each command.
 const RUNS: usize = 20;
 
@@ -25,7 +27,8 @@ pub(crate) fn start_and_idle(person: &Person, idle: Duration) -> Result<()> {
     }
     println!("node, from its start to an answer:     {:8.1?}", start.elapsed());
     // What a start leaves to do is not idleness.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(2));
+    node.rest(REST)?;
     if let (Some(before), Some(mib)) = (node.cpu(), node.resident_mib()) {
         let start = Instant::now();
         std::thread::sleep(idle);

@@ -292,6 +292,22 @@ impl Node {
         Some(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
     }
 
+    /// Waits until the node has nothing more to do: until it used less than a fiftieth of a processor for a second.
+    pub(crate) fn rest(&self, patience: Duration) -> Result<()> {
+        const SECOND: Duration = Duration::from_secs(1);
+        let start = Instant::now();
+        while let Some(before) = self.cpu() {
+            std::thread::sleep(SECOND);
+            if self.cpu().unwrap_or(before).saturating_sub(before) < SECOND / 50 {
+                break;
+            }
+            if start.elapsed() > patience {
+                return Err("the node does not come to rest".into());
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn stop(mut self) -> Result<()> {
         self.ask(&Request::Stop)?;
         self.child.wait()?;
