@@ -11,6 +11,7 @@
 //! [`PATIENCE`], and where the file cannot be locked, SQLite alone decides, as it would without.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,7 +52,13 @@ impl Turns {
     pub(super) fn take(&self) -> Turn<'_> {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*next, Shared::NotOpened) {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.path);
+            // Whoever can open it can lock it.
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&self.path);
             *next = file.map_or(Shared::Without, Shared::File);
         }
         let locked = match &*next {

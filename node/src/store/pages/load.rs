@@ -17,17 +17,17 @@ use super::super::rows::{
 };
 use super::super::write::role_from;
 
+const COPIES: &str = "SELECT DISTINCT o.t FROM origins o JOIN entries e ON e.n = o.n
+     JOIN threads x ON x.t = o.t
+     WHERE o.root = 1 AND e.state = 0 AND o.fold IN
+       (SELECT i.fold FROM origins i JOIN entries f ON f.n = i.n
+        WHERE i.t = ?1 AND i.root = 1 AND f.state = 0)
+     ORDER BY x.id";
+
 /// The threads whose roots are copies of one imported message, `t` among them, the canonical one
 /// (the smallest id) first.
 pub(super) fn copies_of(conn: &Connection, t: i64) -> Result<Vec<i64>, StoreError> {
-    let mut statement = conn.prepare_cached(
-        "SELECT DISTINCT o.t FROM origins o JOIN entries e ON e.n = o.n
-         JOIN threads x ON x.t = o.t
-         WHERE o.root = 1 AND e.state = 0 AND o.fold IN
-           (SELECT i.fold FROM origins i JOIN entries f ON f.n = i.n
-            WHERE i.t = ?1 AND i.root = 1 AND f.state = 0)
-         ORDER BY x.id",
-    )?;
+    let mut statement = conn.prepare_cached(COPIES)?;
     let found: Vec<i64> = statement.query_map([t], |r| r.get(0))?.collect::<Result<_, _>>()?;
     Ok(if found.contains(&t) { found } else { vec![t] })
 }
@@ -286,4 +286,24 @@ fn read_step(
         })
         .optional()?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::COPIES;
+    use crate::store::tests::Node;
+
+    #[test]
+    fn copies_of_a_root_are_found_without_going_through_all_that_was_imported() {
+        let a = Node::founder("ana");
+        let conn = rusqlite::Connection::open(&a.place.db).unwrap();
+        let scans = || {
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {COPIES}")).unwrap();
+            let steps = plan.query_map([1], |r| r.get::<_, String>(3)).unwrap();
+            steps.map(Result::unwrap).filter(|step| step.starts_with("SCAN")).count()
+        };
+        assert_eq!(scans(), 0);
+        conn.execute_batch("DROP INDEX origins_of_roots").unwrap();
+        assert_eq!(scans(), 1);
+    }
 }
