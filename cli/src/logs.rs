@@ -59,7 +59,8 @@ fn open(path: &Path) -> io::Result<std::fs::File> {
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-/// Cleans each log record and writes it in one piece.
+/// Cleans each log record and writes it in one piece. What cannot be written is lost and nothing said: where it would be
+/// said is mostly the same full disk, and to fail to say so ends the process.
 #[derive(Clone)]
 struct Clean(Arc<Mutex<Box<dyn Write + Send>>>);
 
@@ -73,12 +74,15 @@ impl Write for Clean {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let Ok(mut target) = self.0.lock() else { return Ok(bytes.len()) };
-        target.write_all(clean_block(&text).as_bytes())?;
+        let _lost = target.write_all(clean_block(&text).as_bytes());
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.lock().map_or(Ok(()), |mut target| target.flush())
+        if let Ok(mut target) = self.0.lock() {
+            let _lost = target.flush();
+        }
+        Ok(())
     }
 }
 
@@ -94,6 +98,17 @@ impl<'a> MakeWriter<'a> for Clean {
 mod tests {
     use super::*;
     use crate::ui::testing::Kept;
+
+    #[test]
+    fn a_log_on_a_full_disk_is_no_error() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        // Only Linux has it.
+        let Ok(mut full) = full else { return };
+        assert!(full.write_all(b"x").is_err());
+        let mut log = Clean::new(Box::new(full));
+        assert_eq!(log.write(b"x\n").unwrap(), 2);
+        log.flush().unwrap();
+    }
 
     #[test]
     fn records_are_cleaned() {
