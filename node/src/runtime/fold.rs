@@ -19,8 +19,13 @@ use crate::store::{FoldFirst, PreparedFold, Store, StoreError};
 
 /// Entries folded in one transaction when nothing else is to be done.
 const BATCH: usize = 3_000;
-/// Entries folded in one transaction while others stream in.
-const SLICE: usize = 1_000;
+/// Entries folded in one transaction when others have just begun to stream in: few, for a reader waits.
+const FIRST_SLICE: usize = 1_000;
+/// So many slices are such.
+const FIRST_SLICES: usize = 8;
+/// Entries folded in one transaction while others go on streaming in. Each makes a segment of the full text index, and of
+/// too many FTS5 makes one while everybody waits.
+const SLICE: usize = 2_000;
 /// Entries stream in until none came for so long.
 const STILL_STREAMING: Duration = Duration::from_millis(250);
 /// Pause between two steps of merging.
@@ -59,8 +64,11 @@ async fn fold_all(store: &Store, identity: &Arc<Identity>) -> Result<(), FoldErr
     let mut streaming = Streaming::default();
     let mut prepared = None;
     loop {
-        let streams = streaming.look(newest_arrival(store).await?);
-        let step = Step { store: store.clone(), identity: identity.clone(), streams };
+        let (limit, first) = match streaming.look(newest_arrival(store).await?) {
+            true => (streaming.slice(), FoldFirst::Newest),
+            false => (BATCH, FoldFirst::Arrived),
+        };
+        let step = Step { store: store.clone(), identity: identity.clone(), limit, first };
         let done = step.take(prepared.take()).await?;
         if done.left == 0 {
             return Ok(());
@@ -74,6 +82,7 @@ async fn fold_all(store: &Store, identity: &Arc<Identity>) -> Result<(), FoldErr
 struct Streaming {
     newest: Option<i64>,
     changed: Option<Instant>,
+    slices: usize,
 }
 
 impl Streaming {
@@ -82,6 +91,12 @@ impl Streaming {
             self.changed = Some(Instant::now());
         }
         self.changed.is_some_and(|at| at.elapsed() < STILL_STREAMING)
+    }
+
+    /// How much the next slice is.
+    fn slice(&mut self) -> usize {
+        self.slices += 1;
+        if self.slices <= FIRST_SLICES { FIRST_SLICE } else { SLICE }
     }
 }
 
@@ -124,7 +139,8 @@ async fn newest_arrival(store: &Store) -> Result<i64, FoldError> {
 struct Step {
     store: Store,
     identity: Arc<Identity>,
-    streams: bool,
+    limit: usize,
+    first: FoldFirst,
 }
 
 /// What a step has done.
@@ -137,23 +153,19 @@ struct Done {
 /// What was read while the step before was folded.
 struct Next {
     fold: PreparedFold,
-    /// It is a slice of what was written last.
-    of_newest: bool,
+    first: FoldFirst,
 }
 
 impl Step {
     async fn take(self, prepared: Option<Next>) -> Result<Done, FoldError> {
-        let Step { store, identity, streams } = self;
-        let (limit, first) = match streams {
-            true => (SLICE, FoldFirst::Newest),
-            false => (BATCH, FoldFirst::Arrived),
-        };
+        let Step { store, identity, limit, first } = self;
         let prepare = |but: HashSet<i64>| {
             let store = store.clone();
             blocking(move || store.prepare_fold(limit, first, &but))
         };
         // What was read while nothing came is too much for a slice, and not of the newest.
-        let now = match prepared.filter(|next| next.of_newest || !streams) {
+        let fits = |next: &Next| next.first == FoldFirst::Newest || first == FoldFirst::Arrived;
+        let now = match prepared.filter(fits) {
             Some(next) => next.fold,
             None => prepare(HashSet::new()).await??,
         };
@@ -169,7 +181,7 @@ impl Step {
             return Ok(Done { left: fold.await??, next: None });
         }
         let (left, next) = tokio::join!(fold, prepare(taken));
-        Ok(Done { left: left??, next: Some(Next { fold: next??, of_newest: streams }) })
+        Ok(Done { left: left??, next: Some(Next { fold: next??, first }) })
     }
 }
 
