@@ -25,7 +25,7 @@ const FIRST_SLICE: usize = 1_000;
 const FIRST_SLICES: usize = 8;
 /// Entries folded in one transaction while others go on streaming in. Each makes a segment of the full text index, and of
 /// too many FTS5 makes one while everybody waits.
-const SLICE: usize = 2_000;
+const SLICE: usize = 1_500;
 /// Entries stream in until none came for so long.
 const STILL_STREAMING: Duration = Duration::from_millis(250);
 /// Pause between two steps of merging.

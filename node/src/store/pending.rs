@@ -17,8 +17,8 @@ use super::rows::{self, N, Stored};
 use super::write::Ctx;
 use super::{Durability, Store, StoreError};
 
-/// Of so many times what is taken the newest are looked for, since what streams in comes newest first.
-const LOOKED_THROUGH: i64 = 4;
+/// Of so many arrivals the newest are looked for: a few slices, since what streams in comes newest first.
+const LOOKED_THROUGH: i64 = 4_000;
 
 /// What [`Store::fold_pending`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -82,7 +82,7 @@ fn next_todo(
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = match first {
         FoldFirst::Arrived => statement.query([listed])?,
-        FoldFirst::Newest => statement.query([listed, listed.saturating_mul(LOOKED_THROUGH)])?,
+        FoldFirst::Newest => statement.query([listed, listed.max(LOOKED_THROUGH)])?,
     };
     let mut of_thread = conn.prepare_cached(
         "SELECT x.n FROM thread_entries x JOIN todo d ON d.n = x.n WHERE x.t = ?1",
