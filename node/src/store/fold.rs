@@ -25,11 +25,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::StoreError;
 use super::early::{PRESENT, is_early_body, is_early_class};
-use super::groups::{Group, Opened};
+use super::groups::{Group, Opened, talk_entry};
 use super::keys::Keyring;
 use super::pending::Prepared;
 use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, ID_IS_1, N, Stored, read_entry, state};
-use super::write::{Ctx, Stand, declared_thread, role_from};
+use super::write::{Ctx, Stand, declared_thread};
 
 /// Bits of a rowid of the full text index below the milliseconds.
 const PLACE_BITS: u32 = 4;
@@ -689,20 +689,7 @@ pub(super) fn load_specials(
         let Ok(body) = open_body(keys, &stored, row.get_ref(AFTER_ENTRY + 2)?.as_blob()?) else {
             continue;
         };
-        let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
-        let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
-        let header = stored.verified.header();
-        entries.push((
-            stored.n,
-            TalkEntry {
-                id: stored.verified.id(),
-                member,
-                role: role_from(row.get(AFTER_ENTRY)?),
-                time: header.time,
-                refs: header.refs().to_vec(),
-                body,
-            },
-        ));
+        entries.extend(talk_entry(row, &stored, body)?.map(|entry| (stored.n, entry)));
     }
     Ok(entries)
 }

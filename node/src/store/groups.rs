@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use lanai_crdt::entry::Class;
-use lanai_crdt::id::{CommunityId, EntryId};
+use lanai_crdt::id::{CommunityId, EntryId, MemberId};
 use lanai_crdt::payload::Body;
 use lanai_crdt::thread::{TalkEntry, fold_threads};
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 use super::StoreError;
 use super::fold::{PostRow, open_body};
 use super::keys::Keyring;
-use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, read_entry};
+use super::rows::{AFTER_ENTRY, ENTRY_COLUMNS, N, Stored, read_entry};
 use super::write::{Ctx, role_from};
 
 /// Entries that were judged and opened in this transaction, by number: they need not be read again. They are large,
@@ -60,20 +60,30 @@ pub(super) fn load_group(
             ValueRef::Null if stored.class() == Some(Class::Post) => Body::Unknown(0),
             _ => continue,
         };
-        let member = row.get_ref(AFTER_ENTRY + 1)?.as_blob()?;
-        let Some(member) = lanai_crdt::id::MemberId::from_slice(member) else { continue };
-        let header = stored.verified.header();
+        let Some(entry) = talk_entry(row, &stored, body)? else { continue };
         found.push(stored.n);
-        entries.push(TalkEntry {
-            id: stored.verified.id(),
-            member,
-            role: role_from(row.get(AFTER_ENTRY)?),
-            time: header.time,
-            refs: header.refs().to_vec(),
-            body,
-        });
+        entries.push(entry);
     }
     Ok((found, entries))
+}
+
+/// An entry as the folds take it, from a row that has its author's role and member behind [`ENTRY_COLUMNS`].
+pub(super) fn talk_entry(
+    row: &Row<'_>,
+    stored: &Stored,
+    body: Body,
+) -> Result<Option<TalkEntry>, StoreError> {
+    let role = role_from(row.get(AFTER_ENTRY)?);
+    let member = MemberId::from_slice(row.get_ref(AFTER_ENTRY + 1)?.as_blob()?);
+    let header = stored.verified.header();
+    Ok(member.map(|member| TalkEntry {
+        id: stored.verified.id(),
+        member,
+        role,
+        time: header.time,
+        refs: header.refs().to_vec(),
+        body,
+    }))
 }
 
 /// The same entries without their numbers.
