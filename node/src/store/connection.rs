@@ -37,10 +37,13 @@ const IDLE_READERS: usize = 4;
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Pages in the log of writes from which on a commit moves them into the store by itself.
 const AUTOCHECKPOINT_PAGES: i64 = 1_000;
-/// The same for a large transaction, after which [`super::checkpoint`] does.
-const AUTOCHECKPOINT_PAGES_LARGE: i64 = 4_000;
+/// The same for a large transaction, after which [`super::checkpoint`] does: so many only where that does not keep up.
+const AUTOCHECKPOINT_PAGES_LARGE: i64 = 16_000;
 /// Bytes to which the log of writes is cut when it begins anew.
 const MAX_IDLE_LOG_BYTES: i64 = 4 * 1024 * 1024;
+/// The same for a large transaction: more follow, and to cut the log each time, and to let it grow again, took a tenth of a
+/// first sync. The next small one cuts it.
+const MAX_BUSY_LOG_BYTES: i64 = 128 * 1024 * 1024;
 /// KiB of pages that a reader keeps. There are several, and the system keeps the file's pages for all.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// Prepared statements kept by a connection.
@@ -97,6 +100,7 @@ impl Connections {
         };
         conn.pragma_update(None, "synchronous", level)?;
         conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+        conn.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
         Ok((turn, Writer(conn)))
     }
 
@@ -104,6 +108,7 @@ impl Connections {
     pub(super) fn commit_large(&self, tx: Transaction<'_>) -> Result<(), StoreError> {
         let conn: &Connection = &tx;
         conn.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES_LARGE)?;
+        conn.pragma_update(None, "journal_size_limit", MAX_BUSY_LOG_BYTES)?;
         tx.commit()?;
         self.checkpoints.begin();
         Ok(())
@@ -255,6 +260,5 @@ fn tune(conn: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     // Without it a statement is compiled anew for each value it is given, wherever a partial index
     // might serve some values and not others.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    conn.pragma_update(None, "journal_size_limit", MAX_IDLE_LOG_BYTES)?;
     Ok(())
 }
