@@ -469,9 +469,12 @@ impl Ctx<'_> {
         }
         let mut new: Vec<(N, PostRow)> = rows.into_iter().collect();
         new.sort_unstable_by_key(|(n, _)| *n);
-        let of_threads: BTreeSet<i64> = new.iter().map(|(_, row)| row.t).collect();
-        for t in of_threads {
-            self.note_tally(t)?;
+        // In a new one the summaries were written just now, and a trigger noted that.
+        if !group.first {
+            let of_threads: BTreeSet<i64> = new.iter().map(|(_, row)| row.t).collect();
+            for t in of_threads {
+                self.note_tally(t)?;
+            }
         }
         let some_read_elsewhere = self.something_read_ahead()?;
         for (n, row) in new {

@@ -9,9 +9,10 @@
 //!
 //! [`Store::check`] compares all of it with what it counts.
 
-use lanai_crdt::id::EntryId;
+use std::sync::LazyLock;
+
 use lanai_crdt::state::ThreadSum;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, params_from_iter};
 
 use super::read::member_number;
 use super::rows::entry_id;
@@ -143,58 +144,49 @@ impl Tallies {
         Ok(())
     }
 
-    /// Takes a thread out as it was and puts it in as it is.
-    fn change(&mut self, conn: &Connection, before: &Before) -> Result<(), StoreError> {
-        let thread = conn
-            .prepare_cached("SELECT id, hash, posts FROM threads WHERE t = ?1")?
-            .query_row([before.t], |r| {
-                Ok((entry_id(r.get_ref(0)?.as_blob()?), r.get(1)?, r.get(2)?))
-            })
-            .optional()?;
-        let Some((root, hash, posts)): Option<(EntryId, Option<[u8; 32]>, Option<i64>)> = thread
-        else {
-            return Ok(());
-        };
-        if hash != before.hash {
-            if let Some(hash) = before.hash {
-                self.sum.remove(&root, &hash);
+    /// Takes the threads out that are in `untallied`, as they were, and puts them in as they are. Few statements for all of
+    /// them: one that inserts from a SELECT keeps a journal of its own, of every page that it writes to.
+    fn change(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        let mut touched = conn.prepare_cached(
+            "SELECT s.id, u.hash, s.hash, coalesce(u.posts, 0), coalesce(s.posts, 0)
+             FROM untallied u JOIN threads s ON s.t = u.t",
+        )?;
+        let mut rows = touched.query([])?;
+        while let Some(r) = rows.next()? {
+            let root = entry_id(r.get_ref(0)?.as_blob()?);
+            let (old, new): (Option<[u8; 32]>, Option<[u8; 32]>) = (r.get(1)?, r.get(2)?);
+            if old != new {
+                if let Some(old) = old {
+                    self.sum.remove(&root, &old);
+                }
+                if let Some(new) = new {
+                    self.sum.add(&root, &new);
+                }
             }
-            if let Some(hash) = hash {
-                self.sum.add(&root, &hash);
-            }
+            let (before, now): (i64, i64) = (r.get(3)?, r.get(4)?);
+            self.posts = self.posts.wrapping_add_signed(now.wrapping_sub(before));
         }
-        let number = |posts: Option<i64>| posts.unwrap_or(0).unsigned_abs();
-        self.posts = self.posts.wrapping_sub(number(before.posts)).wrapping_add(number(posts));
         // In a thread that was not shown nothing was new.
-        let gone: Option<i64> = match before.hash {
-            Some(_) => conn
-                .prepare_cached("DELETE FROM news WHERE t = ?1 RETURNING posts")?
-                .query_row([before.t], |r| r.get(0))
-                .optional()?,
-            None => None,
-        };
-        let new: Option<i64> = conn
-            .prepare_cached(&format!(
-                "INSERT INTO news {} RETURNING posts",
-                news_from_posts(" AND x.t = ?2")
-            ))?
-            .query_row((self.own, before.t), |r| r.get(0))
-            .optional()?;
-        for (posts, sign) in [(gone, -1), (new, 1)] {
-            let Some(posts) = posts else { continue };
-            self.new_threads = self.new_threads.wrapping_add_signed(sign);
-            self.new_posts = self.new_posts.wrapping_add_signed(sign * posts);
+        let gone =
+            "DELETE FROM news WHERE t IN (SELECT u.t FROM untallied u WHERE u.hash IS NOT NULL)
+             RETURNING posts";
+        for (sql, own, sign) in [(gone, None, -1), (NEW_NEWS.as_str(), Some(self.own), 1)] {
+            let mut statement = conn.prepare_cached(sql)?;
+            let mut rows = statement.query(params_from_iter(own))?;
+            while let Some(r) = rows.next()? {
+                self.new_threads = self.new_threads.wrapping_add_signed(sign);
+                self.new_posts = self.new_posts.wrapping_add_signed(sign * r.get::<_, i64>(0)?);
+            }
         }
         Ok(())
     }
 }
 
-/// A thread as it was counted.
-struct Before {
-    t: i64,
-    hash: Option<[u8; 32]>,
-    posts: Option<i64>,
-}
+/// Inserts what is new in the threads of `untallied`.
+static NEW_NEWS: LazyLock<String> = LazyLock::new(|| {
+    let of_touched = " AND x.t IN (SELECT u.t FROM untallied u)";
+    format!("INSERT INTO news {} RETURNING posts", news_from_posts(of_touched))
+});
 
 impl Ctx<'_> {
     /// Notes a thread that is getting a post.
@@ -224,15 +216,7 @@ impl Ctx<'_> {
             return Ok(());
         }
         let mut tallies = Tallies { own, ..Tallies::load(self.conn)? };
-        {
-            let mut touched =
-                self.conn.prepare_cached("SELECT t, hash, posts FROM untallied ORDER BY t")?;
-            let mut rows = touched.query([])?;
-            while let Some(r) = rows.next()? {
-                let before = Before { t: r.get(0)?, hash: r.get(1)?, posts: r.get(2)? };
-                tallies.change(self.conn, &before)?;
-            }
-        }
+        tallies.change(self.conn)?;
         self.conn.prepare_cached("DELETE FROM untallied")?.execute([])?;
         tallies.save(self.conn)
     }
