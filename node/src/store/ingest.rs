@@ -265,10 +265,11 @@ impl Ctx<'_> {
                 inside.sort_by_cached_key(Arrival::place);
             }
             let mut came_in = false;
-            for arrival in inside {
+            for arrival in &inside {
                 came_in |= matches!(arrival.decoded(), Some(Ok(_)));
                 self.take(arrival, report)?;
             }
+            self.spent.append(&mut inside);
             grew |= came_in;
             if !came_in {
                 break;
@@ -283,7 +284,7 @@ impl Ctx<'_> {
         Ok(outside)
     }
 
-    fn take(&mut self, arrival: Arrival, report: &mut IngestReport) -> Result<(), StoreError> {
+    fn take(&mut self, arrival: &Arrival, report: &mut IngestReport) -> Result<(), StoreError> {
         let void = arrival.decoded().and_then(|r| r.as_ref().err()).map(String::as_str);
         let inserted = self.insert(&arrival.verified, arrival.payload.as_deref(), void)?;
         report.new.push(inserted.id);

@@ -11,7 +11,7 @@ use lanai_crdt::payload::Role;
 use lanai_crdt::roster::RosterEntry;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-use super::authentic;
+use super::authentic::{self, Arrival};
 use super::connection::Durability;
 use super::cuts::Inside;
 use super::early::{EARLY_CLASSES, PRESENT, is_early_class};
@@ -78,6 +78,8 @@ pub(super) struct Ctx<'c> {
     pub(super) new_words: super::search::NewWords,
     /// Texts that are to be indexed.
     pub(super) new_texts: super::search::NewTexts,
+    /// What was put into the tables: to free it takes time that others need for writing.
+    pub(super) spent: Vec<Arrival>,
     /// While a community is being founded there is no token file to compare with.
     pub(super) founding: bool,
 }
@@ -122,12 +124,14 @@ impl Inner {
             crowded: HashMap::new(),
             new_words: super::search::NewWords::default(),
             new_texts: super::search::NewTexts::default(),
+            spent: Vec::new(),
             founding: false,
         };
         let result = work(&mut ctx)?;
         ctx.flush()?;
         let changed = ctx.roster_changed.then(|| ctx.roster.clone());
         let many = ctx.many >= MANY;
+        let spent = std::mem::take(&mut ctx.spent);
         drop(ctx);
         match many {
             true => self.connections.commit_large(tx)?,
@@ -137,6 +141,8 @@ impl Inner {
         if let Some(state) = changed {
             self.rosters.keep(Arc::unwrap_or_clone(state));
         }
+        drop(writer);
+        drop(spent);
         Ok(result)
     }
 }
@@ -536,14 +542,15 @@ impl Ctx<'_> {
         let t = match known {
             Some(t) => t,
             None => {
+                // The number that it would be given by itself.
                 self.conn
-                    .prepare_cached("INSERT INTO threads (id) VALUES (?1)")?
+                    .prepare_cached(
+                        "INSERT INTO threads (t, id, grp) VALUES (
+                             (SELECT coalesce(max(t), 0) + 1 FROM threads), ?1,
+                             (SELECT coalesce(max(t), 0) + 1 FROM threads))",
+                    )?
                     .execute([id.as_bytes()])?;
-                let t = self.conn.last_insert_rowid();
-                self.conn
-                    .prepare_cached("UPDATE threads SET grp = ?1 WHERE t = ?1")?
-                    .execute([t])?;
-                t
+                self.conn.last_insert_rowid()
             }
         };
         self.threads.insert(*id, t);
