@@ -2,7 +2,7 @@
 //!
 //! What is copied, row by row with prepared statements, out of a finished store into an empty database of
 //! the same schema: `entries`, `payloads`, `logs`, `epochs`, `pasts`, `stands`, `members`, `threads`,
-//! `thread_entries`, `posts`, `names`, `words`, all their indexes, and the full text index with the titles
+//! `thread_entries`, `posts`, `names`, `words`, `news`, all their indexes, and the full text index with the titles
 //! and texts of the posts, which merges as FTS5 does by itself. In transactions of [`BATCH`] rows, with the pragmas of the store's writer. Only
 //! the inserting is timed: reading the rows, and opening the texts, is not.
 
@@ -20,7 +20,7 @@ use crate::support::{Person, Result, text_of};
 /// Rows of a transaction.
 const BATCH: usize = 5_000;
 /// Tables that are copied as they stand.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "logs",
     "epochs",
     "pasts",
@@ -33,6 +33,7 @@ const TABLES: [&str; 12] = [
     "posts",
     "names",
     "words",
+    "news",
 ];
 
 /// How long the rows of a finished store take, how many there are, and the bytes of the database they make.
