@@ -64,7 +64,7 @@ ticket=$(lanai "$work/ben" invite --json | field ticket)
 lanai "$small/cleo" join "$ticket" --name Cleo >/dev/null
 lanai "$small/cleo" up >/dev/null
 start=$SECONDS
-until lanai "$small/cleo" node logs | grep -q "the disk is full"; do
+until grep -q "the disk is full" <(lanai "$small/cleo" node logs); do
     if [ $((SECONDS - start)) -gt 60 ]; then
         df -k "$small" >&2
         lanai "$small/cleo" status >&2
@@ -73,7 +73,7 @@ until lanai "$small/cleo" node logs | grep -q "the disk is full"; do
     fi
 done
 lanai "$small/cleo" status >/dev/null || fail "the node does not answer"
-lanai "$small/cleo" status | grep -q "running" || fail "the node stopped"
+grep -q "running" <(lanai "$small/cleo" status) || fail "the node stopped"
 
 say "there is room again"
 room 64m
